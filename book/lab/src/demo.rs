@@ -1,0 +1,211 @@
+//! The command line of the steps' `demo` examples: the bank between two real processes over a lossy link.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::bank::OPENING;
+use crate::cli;
+use crate::examples::examples;
+use crate::lossy::Share;
+
+/// Starts a bank and its client as two processes, lets the client debit 10 again and again over a
+/// link that loses and doubles datagrams, and judges what came of it.
+///
+/// Exit code 1 says that a promise was broken: a debit ran twice, or a call has no end.
+#[derive(Debug, Parser)]
+pub struct Args {
+    /// How many debits
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub calls: u32,
+    /// Lose this share of the datagrams: 0.3 or 30%
+    #[arg(long, value_name = "SHARE", default_value = "30%")]
+    pub loss: Share,
+    /// Send this share of the datagrams twice: 0.2 or 20%
+    #[arg(long, value_name = "SHARE", default_value = "20%")]
+    pub duplicate: Share,
+    /// The same seed, the same losses
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+impl Args {
+    /// What the flags are by default: 30 % lost, 20 % doubled.
+    pub fn lossy(calls: u32) -> Args {
+        Args { calls, loss: Share(0.3), duplicate: Share(0.2), seed: 1 }
+    }
+}
+
+/// How long a client may show no progress until it is said to hang: more than a call may take.
+const HANGS_AFTER: Duration = Duration::from_secs(5);
+
+/// Runs the command line with this step's `server` and `client` examples.
+pub fn main(step: &str) -> ExitCode {
+    cli::run(|args: Args| {
+        let outcome = Outcome::of(step, &args)?;
+        println!("{outcome}");
+        Ok(cli::verdict(outcome.held()))
+    })
+}
+
+/// What two processes did.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Debits asked for.
+    pub calls: u64,
+    /// Calls that ended with a reply.
+    pub replies: u64,
+    /// Calls that ended without one: the debit ran, or not.
+    pub unknown: u64,
+    /// Whether a call has no end.
+    pub hangs: bool,
+    /// Debits that the bank ran.
+    pub executed: u64,
+    /// What the account holds in the end.
+    pub balance: i64,
+}
+
+impl Outcome {
+    /// Starts the two processes, and ends them.
+    ///
+    /// # Errors
+    /// The examples do not build or start.
+    pub fn of(step: &str, args: &Args) -> Result<Outcome, Box<dyn Error>> {
+        let link = [
+            format!("--loss={}", args.loss),
+            format!("--duplicate={}", args.duplicate),
+            format!("--seed={}", args.seed),
+        ];
+        let [server, client] = examples([&format!("{step}-server"), &format!("{step}-client")])?;
+        let mut server = Process::start(&server, &link, &["--listen=127.0.0.1:0".into()])?;
+        let listening = server.lines.recv_timeout(HANGS_AFTER)?;
+        let address =
+            listening.strip_prefix("listening on ").ok_or("the server says no address")?;
+        let asks = [format!("--server={address}"), format!("--calls={}", args.calls)];
+        let mut client = Process::start(&client, &link, &asks)?;
+
+        let mut outcome = Outcome {
+            calls: args.calls.into(),
+            replies: 0,
+            unknown: 0,
+            hangs: false,
+            executed: 0,
+            balance: OPENING,
+        };
+        let bar = ProgressBar::new(args.calls.into());
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} calls  {msg}")?;
+        bar.set_style(style);
+        loop {
+            match client.lines.recv_timeout(HANGS_AFTER) {
+                Ok(line) => outcome.count(&line, &bar),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    outcome.hangs = true;
+                    break;
+                }
+            }
+        }
+        bar.abandon();
+        client.child.kill()?;
+        server.child.kill()?;
+        // The pipe ends with the process, so this reads all that the server said.
+        for line in server.lines.iter() {
+            outcome.audit(&line);
+        }
+        Ok(outcome)
+    }
+
+    /// Reads a line of the client: `call 7: balance 930`, or `call 7: error: …`.
+    fn count(&mut self, line: &str, bar: &ProgressBar) {
+        let Some((call, end)) = line.split_once(": ") else { return };
+        if !call.starts_with("call ") {
+            return;
+        }
+        match end.starts_with("balance ") {
+            true => self.replies += 1,
+            false => self.unknown += 1,
+        }
+        bar.set_message(end.to_string());
+        bar.inc(1);
+    }
+
+    /// Reads a line of the server: `executed 7 debits, balance 930 …`.
+    fn audit(&mut self, line: &str) {
+        if let ["executed", debits, "debits,", "balance", balance, ..] =
+            line.split_whitespace().collect::<Vec<_>>()[..]
+        {
+            self.executed = debits.parse().unwrap_or(self.executed);
+            self.balance = balance.trim_end_matches(';').parse().unwrap_or(self.balance);
+        }
+    }
+
+    /// Each reply stands for one execution, and each unknown end for one or none.
+    pub fn held(&self) -> bool {
+        let executions = self.replies..=self.replies + self.unknown;
+        !self.hangs
+            && self.replies + self.unknown == self.calls
+            && executions.contains(&self.executed)
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        writeln!(f, "     calls  {}", self.calls)?;
+        writeln!(f, "   replies  {}", self.replies)?;
+        writeln!(f, "   unknown  {}", self.unknown)?;
+        writeln!(f, "  executed  {}", self.executed)?;
+        writeln!(f, "   balance  {} (from {OPENING})", self.balance)?;
+        let ended = self.replies + self.unknown;
+        if self.hangs {
+            return write!(f, "verdict: broken, call {} has no end", ended + 1);
+        }
+        match self.held() {
+            true => write!(f, "verdict: held, every reply stands for one debit"),
+            false => {
+                write!(f, "verdict: broken, {} debits for {} replies", self.executed, self.replies)
+            }
+        }
+    }
+}
+
+/// A process whose lines arrive in a channel, and which does not outlive this value.
+struct Process {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Process {
+    fn start(program: &Path, link: &[String], args: &[String]) -> Result<Process, Box<dyn Error>> {
+        let mut child = Command::new(program)
+            .args(link)
+            .args(args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{}: {error}", program.display()))?;
+        let lines = read_lines(child.stdout.take().expect("it is piped"));
+        Ok(Process { child, lines })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_lines(output: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(output).lines();
+        lines.map_while(Result::ok).try_for_each(|line| sender.send(line))
+    });
+    receiver
+}

@@ -1,0 +1,167 @@
+//! What the bench asks of a core: events in, actions out, a deadline.
+
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A moment of virtual time: how long after the start of the run.
+pub type Time = Duration;
+
+/// A protocol's core, as the bench drives it. [`node!`](crate::node!) makes one of each step's `Site`.
+pub trait Node: Sized {
+    /// Names a call between the core and its processes.
+    type Call: Copy + Eq + Debug;
+
+    /// A new life of a site: 1 is the first, each restart begins the next.
+    fn start(life: u32) -> Self;
+
+    /// A process asks. `Err` says why it may not.
+    ///
+    /// # Errors
+    /// The core's own.
+    fn send_request(
+        &mut self,
+        now: Time,
+        to: SocketAddr,
+        body: &[u8],
+    ) -> Result<Self::Call, String>;
+
+    /// The service answers a request that it was handed.
+    fn send_reply(&mut self, now: Time, call: Self::Call, body: &[u8]);
+
+    /// A datagram came.
+    fn handle_packet(&mut self, now: Time, from: SocketAddr, datagram: &[u8]);
+
+    /// The deadline is due.
+    fn handle_timeout(&mut self, now: Time);
+
+    /// What to do next, until `None`.
+    fn poll_action(&mut self) -> Option<Action<Self::Call>>;
+
+    /// When [`Node::handle_timeout`] is next wanted.
+    fn deadline(&self) -> Option<Time>;
+
+    /// Table entries and timers held: 0 when nothing is going on.
+    fn entries(&self) -> usize;
+}
+
+/// What a core wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action<Call> {
+    /// Send these bytes; the label is the packet's line in the trace, its kind first.
+    Send {
+        /// Where to.
+        to: SocketAddr,
+        /// The packet as a person reads it.
+        label: String,
+        /// The packet as it travels.
+        datagram: Vec<u8>,
+    },
+    /// Hand the service a request.
+    Request {
+        /// Names it in the reply.
+        call: Call,
+        /// What is asked.
+        body: Vec<u8>,
+    },
+    /// A call ended with a reply.
+    Reply {
+        /// Which.
+        call: Call,
+        /// The answer.
+        body: Vec<u8>,
+    },
+    /// A call ended without one.
+    Failed {
+        /// Which.
+        call: Call,
+        /// Why.
+        why: String,
+    },
+    /// A line for the trace.
+    Note(String),
+}
+
+/// Makes a [`Node`] of a step's `Site`: all steps have the same shape, so one adapter fits them.
+///
+/// `node!(Step2: step2_retransmit, |_life| Site::default());` for a core with a clock,
+/// `node!(Step1: step1_udp, no clock);` for the first step, which has none.
+#[macro_export]
+macro_rules! node {
+    ($(#[$doc:meta])* $name:ident: $step:ident, no clock) => {
+        $crate::node!(@struct $(#[$doc])* $name $step);
+        impl $crate::Node for $name {
+            $crate::node!(@common $step);
+            fn start(_life: u32) -> Self {
+                $name($step::Site::default())
+            }
+            fn send_request(&mut self, _now: $crate::Time, to: ::std::net::SocketAddr, body: &[u8]) -> Result<Self::Call, String> {
+                self.0.send_request(to, body.to_vec()).map_err(|error| error.to_string())
+            }
+            fn send_reply(&mut self, _now: $crate::Time, call: Self::Call, body: &[u8]) {
+                self.0.send_reply(call, body.to_vec()).expect("the bench answers each request once")
+            }
+            fn handle_packet(&mut self, _now: $crate::Time, from: ::std::net::SocketAddr, datagram: &[u8]) {
+                self.0.handle_packet(from, datagram)
+            }
+            fn handle_timeout(&mut self, _now: $crate::Time) {}
+            fn deadline(&self) -> Option<$crate::Time> {
+                None
+            }
+            fn poll_action(&mut self) -> Option<$crate::Action<Self::Call>> {
+                use $step::{Action, Deliver};
+                Some(match self.0.poll_action()? {
+                    Action::Send { to, packet } => $crate::Action::Send { to, label: packet.to_string(), datagram: packet.encode() },
+                    Action::Deliver(Deliver::Request { call, body }) => $crate::Action::Request { call, body },
+                    Action::Deliver(Deliver::Reply { call, body }) => $crate::Action::Reply { call, body },
+                    Action::Note(note) => $crate::Action::Note(note.to_string()),
+                })
+            }
+        }
+    };
+    ($(#[$doc:meta])* $name:ident: $step:ident, |$life:ident| $site:expr) => {
+        $crate::node!(@struct $(#[$doc])* $name $step);
+        impl $crate::Node for $name {
+            $crate::node!(@common $step);
+            fn start($life: u32) -> Self {
+                $name($site)
+            }
+            fn send_request(&mut self, now: $crate::Time, to: ::std::net::SocketAddr, body: &[u8]) -> Result<Self::Call, String> {
+                self.0.send_request(now, to, body.to_vec()).map_err(|error| error.to_string())
+            }
+            fn send_reply(&mut self, now: $crate::Time, call: Self::Call, body: &[u8]) {
+                self.0.send_reply(now, call, body.to_vec()).expect("the bench answers each request once")
+            }
+            fn handle_packet(&mut self, now: $crate::Time, from: ::std::net::SocketAddr, datagram: &[u8]) {
+                self.0.handle_packet(now, from, datagram)
+            }
+            fn handle_timeout(&mut self, now: $crate::Time) {
+                self.0.handle_timeout(now)
+            }
+            fn deadline(&self) -> Option<$crate::Time> {
+                self.0.deadline()
+            }
+            fn poll_action(&mut self) -> Option<$crate::Action<Self::Call>> {
+                use $step::{Action, Deliver};
+                Some(match self.0.poll_action()? {
+                    Action::Send { to, packet } => $crate::Action::Send { to, label: packet.to_string(), datagram: packet.encode() },
+                    Action::Deliver(Deliver::Request { call, body }) => $crate::Action::Request { call, body },
+                    Action::Deliver(Deliver::Reply { call, body }) => $crate::Action::Reply { call, body },
+                    Action::Deliver(Deliver::Failed { call, error }) => $crate::Action::Failed { call, why: error.to_string() },
+                    Action::Note(note) => $crate::Action::Note(note.to_string()),
+                })
+            }
+        }
+    };
+    (@struct $(#[$doc:meta])* $name:ident $step:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name(pub $step::Site);
+    };
+    (@common $step:ident) => {
+        type Call = $step::CallId;
+        fn entries(&self) -> usize {
+            self.0.entries()
+        }
+    };
+}

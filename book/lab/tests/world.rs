@@ -1,0 +1,149 @@
+//! The bench itself, with a core that is made of faults.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lab::{Action, Breach, End, Faults, Node, Plan, Time, Weather};
+
+/// A core that asks and answers, and does one thing wrong.
+struct Toy<const FAULT: u8> {
+    actions: VecDeque<Action<SocketAddr>>,
+    deadline: Option<Time>,
+    held: usize,
+}
+
+const NOTHING: u8 = 0;
+const ENDS_TWICE: u8 = 1;
+const LEAKS: u8 = 2;
+const WRONG_REPLY: u8 = 3;
+const NEVER_RESTS: u8 = 4;
+
+impl<const FAULT: u8> Node for Toy<FAULT> {
+    type Call = SocketAddr;
+
+    fn start(_life: u32) -> Self {
+        Toy { actions: VecDeque::new(), deadline: None, held: 0 }
+    }
+
+    fn send_request(
+        &mut self,
+        now: Time,
+        to: SocketAddr,
+        body: &[u8],
+    ) -> Result<SocketAddr, String> {
+        self.deadline = (FAULT == NEVER_RESTS).then_some(now);
+        let datagram = [b"?", body].concat();
+        self.actions.push_back(Action::Send { to, label: "REQUEST".into(), datagram });
+        Ok(to)
+    }
+
+    fn send_reply(&mut self, _now: Time, to: SocketAddr, body: &[u8]) {
+        self.actions.push_back(Action::Send { to, label: "REPLY".into(), datagram: body.to_vec() });
+    }
+
+    fn handle_packet(&mut self, _now: Time, call: SocketAddr, datagram: &[u8]) {
+        self.held += usize::from(FAULT == LEAKS);
+        if let Some(body) = datagram.strip_prefix(b"?") {
+            return self.actions.push_back(Action::Request { call, body: body.to_vec() });
+        }
+        let body = if FAULT == WRONG_REPLY { b"balance 0".to_vec() } else { datagram.to_vec() };
+        for _ in 0..1 + usize::from(FAULT == ENDS_TWICE) {
+            self.actions.push_back(Action::Reply { call, body: body.clone() });
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        self.deadline = Some(now + Duration::from_millis(1));
+    }
+
+    fn poll_action(&mut self) -> Option<Action<SocketAddr>> {
+        self.actions.pop_front()
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.deadline
+    }
+
+    fn entries(&self) -> usize {
+        self.held
+    }
+}
+
+fn breach<const FAULT: u8>(plan: &str) -> Option<Breach> {
+    lab::run::<Toy<FAULT>>(&plan.parse().unwrap()).verdict.breach()
+}
+
+#[test]
+fn every_breach_is_seen() {
+    assert_eq!(breach::<NOTHING>("no faults"), None);
+    assert_eq!(breach::<NOTHING>("2 calls"), None);
+    assert_eq!(breach::<NOTHING>("drop reply 1"), Some(Breach::NeverEnded));
+    assert_eq!(breach::<NOTHING>("duplicate request 1"), Some(Breach::RanTwice));
+    assert_eq!(breach::<ENDS_TWICE>("no faults"), Some(Breach::EndedAgain));
+    assert_eq!(breach::<LEAKS>("no faults"), Some(Breach::LeftOver));
+    assert_eq!(breach::<WRONG_REPLY>("no faults"), Some(Breach::WrongReply));
+}
+
+#[test]
+fn storms_count_what_they_see() {
+    let score = lab::storms::<Toy<LEAKS>>(Weather::Network, 0..100, || ());
+    assert_eq!(score.storms, 100);
+    assert!(score.untidy.count > 0 && score.never_ended.count > 0 && score.ran_twice.count > 0);
+    let score = lab::storms::<Toy<WRONG_REPLY>>(Weather::Network, 0..100, || ());
+    let first = score.wrong_reply.first.expect("a caller got a wrong reply");
+    let verdict = lab::run::<Toy<WRONG_REPLY>>(&Plan::storm(Weather::Network, first)).verdict;
+    assert!(verdict.calls.iter().any(|call| call.end == End::WrongReply), "the seed repeats it");
+}
+
+#[test]
+fn exploration_tries_every_fault_at_every_place() {
+    // Two packets and seven fates for each; two faults are two different packets, in order.
+    let counts = [0, 1, 2].map(|faults_max| {
+        lab::explore::<Toy<LEAKS>>(&"no faults".parse().unwrap(), Faults::Network, faults_max).plans
+    });
+    assert_eq!(counts, [1, 1, 1], "a core that breaks without a fault is explored no further");
+    let found = lab::explore::<Toy<NOTHING>>(&Plan::default(), Faults::Network, 2);
+    assert_eq!((found.plans, found.broken.unwrap().0.to_string()), (15, "drop packet 1".into()));
+}
+
+#[test]
+fn a_core_that_never_rests_is_stopped() {
+    let run = lab::run::<Toy<NEVER_RESTS>>(&Plan::default());
+    assert_eq!(run.verdict.calls[0].end, End::Replied);
+}
+
+#[test]
+fn each_fault_does_what_it_says() {
+    // The arrow, and what follows from it.
+    let trace = |plan: &str| lab::transcript::<Toy<NOTHING>>(&plan.parse().unwrap());
+    assert!(
+        trace("no faults").starts_with("     0 ms  A -> B  REQUEST\n     5 ms  B       execute")
+    );
+    assert!(
+        trace("drop request 1").starts_with("     0 ms  A -x B  REQUEST\nverdict: never executed")
+    );
+    assert!(
+        trace("delay packet 1 by 300 ms")
+            .contains("A ~> B  REQUEST  (arrives at 305 ms)\n   305 ms")
+    );
+    assert!(
+        trace("duplicate request 1 by 2 s").contains("A => B  REQUEST  (arrives at 5 and 2005 ms)")
+    );
+    assert!(trace("service takes 20 ms").contains("    25 ms  B       execute"));
+    assert!(
+        trace("crash B at 3 ms")
+            .contains("     3 ms  B       crash\n     5 ms  B       is down, datagram lost")
+    );
+    let reordered = trace("2 calls at once; reorder request 1");
+    assert!(reordered.contains(r#"     5 ms  B       execute "debit 20""#), "{reordered}");
+    let restarted = trace("crash B before execution 1 for 10 ms");
+    assert!(
+        restarted.contains("     5 ms  B       crash\n    15 ms  B       restart, life 2"),
+        "{restarted}"
+    );
+    assert!(
+        trace("crash B after execution 1")
+            .contains("execute \"debit 10\"\n     5 ms  B       crash")
+    );
+}

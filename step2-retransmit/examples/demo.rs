@@ -1,0 +1,5 @@
+//! The bank between two real processes over a lossy link: `cargo run --example step2-demo`.
+
+fn main() -> std::process::ExitCode {
+    lab::demo::main("step2")
+}
