@@ -4,8 +4,9 @@ use rayon::prelude::*;
 
 use crate::node::{Node, Time};
 use crate::plan::{Fate, Fault, Pick, Plan, When};
+use crate::run::Point;
 use crate::verdict::Verdict;
-use crate::world::{Point, run};
+use crate::world::run;
 
 /// Longer than a core waits before it sends again.
 const BEYOND_A_TIMEOUT: Time = Time::from_millis(300);

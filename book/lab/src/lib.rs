@@ -1,6 +1,6 @@
 //! The bench all steps are tested on: a simulated network with a virtual clock, in no thread.
 //!
-//! A core is a [`Node`]; a [`Plan`] says in one line what is asked and what goes wrong; [`run`] gives the one list of
+//! A core is a [`Node`]; a [`Plan`] says in one line what is asked and what goes wrong; [`run()`] gives the one list of
 //! events that the text trace, the diagram and the verdict are made from. The same plan gives the same run, byte for byte.
 
 pub mod bank;
@@ -16,6 +16,7 @@ mod network;
 pub mod node;
 pub mod plan;
 pub mod play;
+pub mod run;
 pub mod snapshot;
 pub mod storm;
 pub mod verdict;
@@ -28,7 +29,8 @@ pub use explore::{Exploration, Faults, explore};
 pub use lossy::{LinkArgs, Lossy};
 pub use node::{Action, Node, Time};
 pub use plan::{Plan, Weather};
+pub use run::{Run, transcript};
 pub use snapshot::assert_trace;
 pub use storm::{Score, storms};
 pub use verdict::{Breach, End, Verdict};
-pub use world::{Run, run, transcript};
+pub use world::run;

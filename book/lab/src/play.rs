@@ -9,7 +9,6 @@ use clap::Parser;
 
 use crate::cli;
 use crate::diagram::diagram;
-use crate::events::Trace;
 use crate::explore::{Faults, explore};
 use crate::node::Node;
 use crate::plan::Plan;
@@ -55,8 +54,7 @@ pub fn main<N: Node>() -> ExitCode {
 
 fn show<N: Node>(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let run = run::<N>(&args.plan);
-    print!("{}", Trace(&run.events));
-    println!("verdict: {}", run.verdict);
+    print!("{run}");
     if let Some(file) = &args.diagram {
         fs::write(file, diagram(&run.events, &args.plan.to_string()))
             .map_err(|error| format!("{}: {error}", file.display()))?;

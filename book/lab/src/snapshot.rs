@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use crate::node::Node;
 use crate::plan::Plan;
-use crate::world::{Run, run, transcript};
+use crate::run::{Run, transcript};
+use crate::world::run;
 
 /// Asserts that this plan gives the trace in `book/chapters/traces`, and hands over the run.
 ///

@@ -8,8 +8,9 @@ use rayon::prelude::*;
 use crate::events::What;
 use crate::node::Node;
 use crate::plan::{Plan, Weather};
+use crate::run::Run;
 use crate::verdict::End;
-use crate::world::{Run, run};
+use crate::world::run;
 
 /// How many of some storms broke which promise, and what else happened in them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

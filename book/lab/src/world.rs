@@ -6,53 +6,17 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::bank::Bank;
-use crate::events::{Event, Trace, What};
+use crate::events::{Event, What};
 use crate::network::{Held, Network, Transit};
 use crate::node::{Action, Node, Time};
 use crate::plan::{Fault, Plan, When};
+use crate::run::{Cost, Point, Run};
 use crate::verdict::{CallVerdict, End, Verdict};
 
 /// The server's site; all others are clients.
 const SERVER: usize = 1;
 /// A run that has not come to rest after so many events never will.
 const EVENTS_MAX: u32 = 20_000;
-
-/// A run that came to rest.
-#[derive(Debug)]
-pub struct Run {
-    /// What happened.
-    pub events: Vec<Event>,
-    /// What became of the calls.
-    pub verdict: Verdict,
-    /// What it cost.
-    pub cost: Cost,
-    /// Where another fault could have struck, in order.
-    pub points: Vec<Point>,
-}
-
-/// What a run cost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Cost {
-    /// Packets sent.
-    pub packets: u32,
-    /// Bytes in them.
-    pub bytes: usize,
-    /// Table entries and timers held at most, all sites together.
-    pub entries_max: usize,
-    /// How long until nothing was held any more.
-    pub lasted: Time,
-}
-
-/// A place in a run where a fault can strike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Point {
-    /// The `n`th packet is sent.
-    Packet(u32),
-    /// The `n`th event is about to be handled.
-    Event(u32),
-    /// The service has run for the `n`th time, and has not answered yet.
-    Execution(u32),
-}
 
 /// Runs a plan on a core until nothing is left to happen.
 pub fn run<N: Node>(plan: &Plan) -> Run {
@@ -64,14 +28,9 @@ pub fn run<N: Node>(plan: &Plan) -> Run {
     world.finish()
 }
 
-/// A run as text: its trace, then its verdict.
-pub fn transcript<N: Node>(plan: &Plan) -> String {
-    let run = run::<N>(plan);
-    format!("{}verdict: {}\n", Trace(&run.events), run.verdict)
-}
-
 struct World<N: Node> {
-    plan: Plan,
+    /// Those still to come that no time is given for.
+    crashes: Vec<Fault>,
     network: Network,
     now: Time,
     event: u32,
@@ -136,7 +95,7 @@ impl<N: Node> World<N> {
                 cost: Cost::default(),
                 points: Vec::new(),
             },
-            plan: plan.clone(),
+            crashes: plan.faults.clone(),
             network,
         };
         for (site, at, down) in world.network.crashes() {
@@ -308,11 +267,13 @@ impl<N: Node> World<N> {
         self.ask(client);
     }
 
+    /// Strikes with the crashes of this moment, each of them once.
     fn crash_when(&mut self, now: When) {
-        for fault in self.plan.faults.clone() {
-            match fault {
-                Fault::Crash { site, when, down } if when == now => self.crash(site, down),
-                _ => {}
+        let due = |fault: &mut Fault| matches!(fault, Fault::Crash { when, .. } if *when == now);
+        let struck: Vec<Fault> = self.crashes.extract_if(.., due).collect();
+        for fault in struck {
+            if let Fault::Crash { site, down, .. } = fault {
+                self.crash(site, down);
             }
         }
     }

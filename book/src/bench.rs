@@ -1,0 +1,74 @@
+//! The steps on the bench: what the matrix, the scoreboard and the figures are computed with.
+
+use lab::{Exploration, Faults, Node, Plan, Run, Score, Weather};
+use std::ops::Range;
+use std::time::Duration;
+
+lab::node!(
+    /// The first step.
+    Step1: step1_udp, no clock
+);
+
+lab::node!(
+    /// The second step.
+    Step2: step2_retransmit, |_life| {
+        step2_retransmit::Site::new(step2_retransmit::Config::default())
+    }
+);
+
+lab::node!(
+    /// The third step.
+    Step3: step3_dedup, |_life| step3_dedup::Site::new(step3_dedup::Config::default())
+);
+
+lab::node!(
+    /// The third step, with the paper's rule for freeing replies to the letter.
+    Paper: step3_dedup, |_life| {
+        let config = step3_dedup::Config::default();
+        step3_dedup::Site::new(step3_dedup::Config { packet_lifetime: Duration::ZERO, ..config })
+    }
+);
+
+/// A core that the bench can run.
+#[derive(Clone, Copy)]
+pub struct Core {
+    /// The crate.
+    pub name: &'static str,
+    /// The example that plays fault plans on it.
+    pub example: &'static str,
+    /// Runs a plan.
+    pub run: fn(&Plan) -> Run,
+    /// Runs storms.
+    pub storms: fn(Weather, Range<u64>, &(dyn Fn() + Sync)) -> Score,
+    /// Explores.
+    pub explore: fn(&Plan, Faults, usize) -> Exploration,
+    /// What the file of a trace says.
+    pub text: fn(&str, &Plan) -> String,
+}
+
+impl Core {
+    const fn of<N: Node>(name: &'static str, example: &'static str) -> Core {
+        Core {
+            name,
+            example,
+            run: lab::run::<N>,
+            storms: |weather, seeds, each| lab::storms::<N>(weather, seeds, each),
+            explore: lab::explore::<N>,
+            text: lab::snapshot::text::<N>,
+        }
+    }
+
+    /// The core that an example plays on.
+    pub fn played_by(example: &str) -> Option<Core> {
+        STEPS.into_iter().chain([PAPER]).find(|core| core.example == example)
+    }
+}
+
+/// The columns of the matrix and the rows of the scoreboard.
+pub const STEPS: [Core; 3] = [
+    Core::of::<Step1>("step1-udp", "step1-play"),
+    Core::of::<Step2>("step2-retransmit", "step2-play"),
+    Core::of::<Step3>("step3-dedup", "step3-play"),
+];
+
+const PAPER: Core = Core::of::<Paper>("step3-dedup", "step3-paper");

@@ -1,0 +1,6 @@
+//! What the book refuses, and what it makes of a good book.
+
+mod claims;
+mod faults;
+mod pages;
+mod tiny;
