@@ -71,4 +71,4 @@ pub const STEPS: [Core; 3] = [
     Core::of::<Step3>("step3-dedup", "step3-play"),
 ];
 
-const PAPER: Core = Core::of::<Paper>("step3-dedup", "step3-paper");
+const PAPER: Core = Core::of::<Paper>("step3-dedup under the paper's rule", "step3-paper");

@@ -85,7 +85,7 @@ fn cost(words: &[&str]) -> Result<String, String> {
             };
             let _ = writeln!(
                 table,
-                "<tr><th scope=\"row\"><code>{plan}</code></th><td>{step}</td>\
+                "<tr><th scope=\"row\" class=\"name\"><code>{plan}</code></th><td class=\"name\">{step}</td>\
                  <td class=\"number\">{packets}</td><td class=\"number\">{bytes}</td>\
                  <td class=\"number\">{entries_max}</td><td class=\"number\">{ended}</td></tr>"
             );

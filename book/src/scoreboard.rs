@@ -70,15 +70,25 @@ pub(crate) fn scoreboard_table() -> io::Result<String> {
     let text = fs::read_to_string(scoreboard_file())?;
     let mut lines = text.lines().map(|line| line.split('|').map(str::trim));
     let mut table = "<table>\n<thead><tr>".to_owned();
-    for heading in lines.next().into_iter().flatten() {
+    let headings: Vec<&str> = lines.next().into_iter().flatten().collect();
+    for heading in &headings {
         let _ = write!(table, "<th>{heading}</th>");
     }
     table.push_str("</tr></thead>\n<tbody>\n");
     for mut cells in lines {
-        let _ = write!(table, "<tr><th scope=\"row\">{}</th>", cells.next().unwrap_or_default());
-        for cell in cells {
-            let class = if cell == "0" { "good number" } else { "bad number" };
-            let _ = write!(table, "<td class=\"{class}\">{}</td>", grouped(cell));
+        let _ = write!(
+            table,
+            "<tr><th scope=\"row\" class=\"name\">{}</th>",
+            cells.next().unwrap_or_default()
+        );
+        for (heading, cell) in headings[1..].iter().zip(cells) {
+            let class = match (cell, *heading) {
+                ("0", _) => "good",
+                // It says so and breaks no promise.
+                (_, "gave up") => "fair",
+                _ => "bad",
+            };
+            let _ = write!(table, "<td class=\"{class} number\">{}</td>", grouped(cell));
         }
         table.push_str("</tr>\n");
     }

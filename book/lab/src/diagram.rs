@@ -14,10 +14,14 @@ const ROW: f64 = 26.0;
 const PAUSE: f64 = 18.0;
 const PAUSE_FROM: Time = Time::from_millis(50);
 const TOP: f64 = 48.0;
-const TIME_X: f64 = 62.0;
-const FIRST_X: f64 = 290.0;
-const SITE_GAP: f64 = 360.0;
-const NOTE_WIDTH: f64 = 270.0;
+const TIME_X: f64 = 56.0;
+const FIRST_X: f64 = 246.0;
+const SITE_GAP: f64 = 300.0;
+const NOTE_WIDTH: f64 = 190.0;
+/// What fits beside a site's line, in characters.
+const NOTE_CHARS: usize = 25;
+
+type Point = (f64, f64);
 
 /// The diagram of a run, under a title that a screen reader reads.
 pub fn diagram(events: &[Event], title: &str) -> String {
@@ -25,7 +29,7 @@ pub fn diagram(events: &[Event], title: &str) -> String {
     let (width, height) = (layout.x(layout.sites - 1) + NOTE_WIDTH, layout.bottom() + 20.0);
     let mut svg = format!(
         "<svg class=\"diagram\" role=\"img\" xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" \
-         viewBox=\"0 0 {width} {height}\" font-family=\"monospace\" font-size=\"12\" \
+         viewBox=\"0 0 {width} {height}\" font-family=\"monospace\" font-size=\"11.5\" \
          fill=\"currentColor\" stroke=\"none\">\n<title>{}</title>\n",
         escape(title)
     );
@@ -127,28 +131,9 @@ fn draw_event(svg: &mut String, layout: &Layout, index: usize, event: &Event) {
     let y = layout.rows[index];
     match &event.what {
         What::Sent { to, label, arrivals, .. } => {
+            let end = |at: &Time| (layout.x(*to), layout.blocks[at].y);
             let start = (layout.x(event.site), y);
-            let to = layout.x(*to);
-            for at in arrivals {
-                let end = (to, layout.blocks[at].y);
-                // A copy that is long under way bends; each bends at another place.
-                let late = end.1 - y > 2.5 * ROW;
-                let bend = start.0 + (to - start.0) * (0.72 + 0.05 * (index % 5) as f64);
-                match late {
-                    true => arrow(svg, &[start, (bend, y + 14.0), (bend, end.1 - 6.0), end]),
-                    false => arrow(svg, &[start, end]),
-                }
-            }
-            let aim = match arrivals.first().map(|at| layout.blocks[at].y) {
-                Some(end) if end - y <= 2.5 * ROW => (to, end),
-                _ => (to, y + 18.0),
-            };
-            if arrivals.is_empty() {
-                let middle = ((start.0 + aim.0) / 2.0, (start.1 + aim.1) / 2.0);
-                line(svg, &[start, middle], "");
-                cross(svg, middle);
-            }
-            along(svg, start, aim, label);
+            draw_packet(svg, start, layout.x(*to), arrivals.iter().map(end).collect(), label);
         }
         What::Crashed => beside(svg, layout, index, event.site, "crash"),
         What::Restarted(life) => beside(svg, layout, index, event.site, &format!("life {life}")),
@@ -165,22 +150,54 @@ fn draw_event(svg: &mut String, layout: &Layout, index: usize, event: &Event) {
     }
 }
 
-/// Text beside a site's line: the first site's to the left, the others' to the right.
+/// The copies of a packet. One that is long under way turns off and comes down beside the others.
+fn draw_packet(svg: &mut String, start: Point, to: f64, ends: Vec<Point>, label: &str) {
+    let late = |end: &Point| end.1 - start.1 > 2.5 * ROW;
+    let aim = ends.iter().copied().find(|end| !late(end)).unwrap_or((to, start.1 + 0.7 * ROW));
+    for end in &ends {
+        let turn = between(start, aim, 0.8);
+        match late(end) {
+            true => arrow(svg, &[start, turn, (turn.0, end.1 - 8.0), *end]),
+            false => arrow(svg, &[start, *end]),
+        }
+    }
+    if ends.is_empty() {
+        let lost = between(start, aim, 0.8);
+        line(svg, &[start, lost], "");
+        cross(svg, lost);
+    }
+    along(svg, start, aim, label);
+}
+
+fn between(from: Point, to: Point, share: f64) -> Point {
+    (from.0 + (to.0 - from.0) * share, from.1 + (to.1 - from.1) * share)
+}
+
+/// Text beside a site's line, in two lines if need be: the first site's to the left, the others' to
+/// the right.
 fn beside(svg: &mut String, layout: &Layout, index: usize, site: usize, what: &str) {
+    let (x, anchor) = match site {
+        0 => (layout.x(0) - 10.0, "end"),
+        _ => (layout.x(site) + 10.0, "start"),
+    };
     let y = layout.rows[index] + 4.0;
-    match site {
-        0 => text(svg, (layout.x(0) - 12.0, y), "end", what),
-        _ => text(svg, (layout.x(site) + 12.0, y), "start", what),
+    let split = what.char_indices().take(NOTE_CHARS + 1).filter(|(_, char)| *char == ' ').last();
+    match split {
+        Some((at, _)) if what.chars().count() > NOTE_CHARS => {
+            text(svg, (x, y - 6.0), anchor, &what[..at]);
+            text(svg, (x, y + 6.0), anchor, &what[at + 1..]);
+        }
+        _ => text(svg, (x, y), anchor, what),
     }
 }
 
-fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, what: &str) {
+fn text(svg: &mut String, (x, y): Point, anchor: &str, what: &str) {
     let what = escape(what);
     let _ = writeln!(svg, r#"<text x="{x:.0}" y="{y:.0}" text-anchor="{anchor}">{what}</text>"#);
 }
 
 /// Text along an arrow, just above it.
-fn along(svg: &mut String, from: (f64, f64), to: (f64, f64), what: &str) {
+fn along(svg: &mut String, from: Point, to: Point, what: &str) {
     let (left, right) = if from.0 < to.0 { (from, to) } else { (to, from) };
     let angle = ((right.1 - left.1) / (right.0 - left.0)).atan().to_degrees();
     let (x, y) = ((left.0 + right.0) / 2.0, (left.1 + right.1) / 2.0);
@@ -191,7 +208,7 @@ fn along(svg: &mut String, from: (f64, f64), to: (f64, f64), what: &str) {
     );
 }
 
-fn line(svg: &mut String, points: &[(f64, f64)], attributes: &str) {
+fn line(svg: &mut String, points: &[Point], attributes: &str) {
     let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.0},{y:.0}")).collect();
     let points = points.join(" ");
     let _ = writeln!(
@@ -200,7 +217,7 @@ fn line(svg: &mut String, points: &[(f64, f64)], attributes: &str) {
     );
 }
 
-fn arrow(svg: &mut String, points: &[(f64, f64)]) {
+fn arrow(svg: &mut String, points: &[Point]) {
     line(svg, points, "");
     let [.., (from_x, from_y), (x, y)] = *points else { return };
     let angle = (y - from_y).atan2(x - from_x).to_degrees();
@@ -210,7 +227,7 @@ fn arrow(svg: &mut String, points: &[(f64, f64)]) {
     );
 }
 
-fn cross(svg: &mut String, (x, y): (f64, f64)) {
+fn cross(svg: &mut String, (x, y): Point) {
     for (dx, dy) in [(5.0, 5.0), (5.0, -5.0)] {
         line(svg, &[(x - dx, y - dy), (x + dx, y + dy)], r#" stroke-linecap="round""#);
     }
