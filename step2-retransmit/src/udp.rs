@@ -35,6 +35,7 @@ impl Udp {
     /// The socket's.
     pub fn bind(address: SocketAddr, config: Config) -> io::Result<Udp> {
         let socket = UdpSocket::bind(address)?;
+        socket.set_nonblocking(true)?;
         let sender = socket.try_clone()?;
         Ok(Udp {
             socket,
@@ -90,7 +91,7 @@ impl Udp {
             if let Some(delivered) = self.delivered.pop_front() {
                 return Ok(delivered);
             }
-            // What is due waits until no datagram does: one that lies here already is no later than it.
+            // What has arrived goes first, so nothing is forgotten or given up that lies here.
             match self.wait()? {
                 true => self.receive_datagram()?,
                 false => self.site.handle_timeout(now()),
@@ -101,23 +102,25 @@ impl Udp {
 
     /// Sleeps until a datagram or the deadline comes; `true` if there is a datagram.
     fn wait(&self) -> io::Result<bool> {
-        let deadline = self.site.deadline();
-        let timeout = deadline.map(|at| TimeSpec::from_duration(at.saturating_sub(now())));
         let mut sockets = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-        match ppoll(&mut sockets, timeout, None) {
-            Err(Errno::EINTR) => Ok(false),
-            ready => Ok(ready? > 0),
+        loop {
+            let left = self.site.deadline().map(|at| at.saturating_sub(now()));
+            match ppoll(&mut sockets, left.map(TimeSpec::from_duration), None) {
+                Err(Errno::EINTR) => {}
+                ready => return Ok(ready? > 0),
+            }
         }
     }
 
     fn receive_datagram(&mut self) -> io::Result<()> {
         // One byte more than allowed, so that what is too long is seen to be.
         let mut buffer = [0; DATAGRAM_MAX + 1];
-        let (length, from) = match self.socket.recv_from(&mut buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            received => received?,
-        };
-        self.site.handle_packet(now(), from, &buffer[..length]);
+        match self.socket.recv_from(&mut buffer) {
+            Ok((length, from)) => self.site.handle_packet(now(), from, &buffer[..length]),
+            // The kernel may announce a datagram and then find it damaged.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 

@@ -3,10 +3,8 @@
 use std::fmt;
 
 use crate::events::{Event, Trace};
-use crate::node::{Node, Time};
-use crate::plan::Plan;
+use crate::node::Time;
 use crate::verdict::Verdict;
-use crate::world::run;
 
 /// A run that came to rest.
 #[derive(Debug)]
@@ -45,11 +43,7 @@ pub enum Point {
     Execution(u32),
 }
 
-/// A run as text: its trace, then its verdict.
-pub fn transcript<N: Node>(plan: &Plan) -> String {
-    run::<N>(plan).to_string()
-}
-
+/// As text: its trace, then its verdict.
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         writeln!(f, "{}verdict: {}", Trace(&self.events), self.verdict)

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::node::Node;
 use crate::plan::Plan;
-use crate::run::{Run, transcript};
-use crate::world::run;
+use crate::run::Run;
+use crate::world::{run, transcript};
 
 /// Asserts that this plan gives the trace in `book/chapters/traces`, and hands over the run.
 ///

@@ -28,6 +28,11 @@ pub fn run<N: Node>(plan: &Plan) -> Run {
     world.finish()
 }
 
+/// A run as text: its trace, then its verdict.
+pub fn transcript<N: Node>(plan: &Plan) -> String {
+    run::<N>(plan).to_string()
+}
+
 struct World<N: Node> {
     /// Those still to come that no time is given for.
     crashes: Vec<Fault>,
