@@ -29,6 +29,13 @@ lab::node!(
     }
 );
 
+lab::node!(
+    /// The fourth step.
+    Step4: step4_epochs, |epoch| {
+        step4_epochs::Site::new(step4_epochs::Config::default(), epoch)
+    }, epochs
+);
+
 /// A core that the bench can run.
 #[derive(Clone, Copy)]
 pub struct Core {
@@ -65,10 +72,11 @@ impl Core {
 }
 
 /// The columns of the matrix and the rows of the scoreboard.
-pub const STEPS: [Core; 3] = [
+pub const STEPS: [Core; 4] = [
     Core::of::<Step1>("step1-udp", "step1-play"),
     Core::of::<Step2>("step2-retransmit", "step2-play"),
     Core::of::<Step3>("step3-dedup", "step3-play"),
+    Core::of::<Step4>("step4-epochs", "step4-play"),
 ];
 
 const PAPER: Core = Core::of::<Paper>("step3-dedup under the paper's rule", "step3-paper");

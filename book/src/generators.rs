@@ -15,11 +15,12 @@ use std::path::Path;
 
 /// All of them, by name.
 pub fn generators() -> Generators {
-    let all: [(&str, Generator); 8] = [
+    let all: [(&str, Generator); 9] = [
         ("added", added),
         ("cost", cost),
         ("diagram", diagram_figure),
-        ("explored", explored),
+        ("explored", |words| explored(words, Faults::Network)),
+        ("explored-with-crashes", |words| explored(words, Faults::Crashes)),
         ("matrix", |_words| Ok(matrix_table("matrix-traces.html"))),
         ("matrix-traces", |_words| Ok(matrix_traces())),
         ("scoreboard", |_words| scoreboard_table().map_err(|error| error.to_string())),
@@ -42,9 +43,9 @@ fn diagram_figure(words: &[&str]) -> Result<String, String> {
 
 /// `{{#explored step3-dedup 3 2 calls}}`: how many plans of up to 3 faults of the network ran for
 /// this plan. That none broke a promise is part of it.
-fn explored(words: &[&str]) -> Result<String, String> {
+fn explored(words: &[&str], faults: Faults) -> Result<String, String> {
     let (core, faults_max, plan) = exploration(words)?;
-    let found = (core.explore)(&plan, Faults::Network, faults_max);
+    let found = (core.explore)(&plan, faults, faults_max);
     match found.broken {
         None => Ok(grouped(&found.plans.to_string())),
         Some((plan, verdict)) => Err(format!("a promise is broken by \"{plan}\": {verdict}")),

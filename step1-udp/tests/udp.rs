@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use lab::demo::{Args, Outcome};
+use lab::demo::{Args, Memory, Outcome};
 use lab::lossy::Share;
 use step1_udp::{Deliver, Kind, Packet, Udp};
 
@@ -38,7 +38,7 @@ fn garbage_is_counted_and_requests_are_served() {
 #[test]
 fn two_processes_on_a_lossy_link_hang() {
     // 30 % lost, 20 % doubled, over loopback.
-    let outcome = Outcome::of("step1", &Args::lossy(20)).unwrap();
+    let outcome = Outcome::of("step1", Memory::Volatile, &Args::lossy(20)).unwrap();
     assert!(outcome.hangs, "{outcome}");
     assert!(!outcome.held());
 }
@@ -46,7 +46,7 @@ fn two_processes_on_a_lossy_link_hang() {
 #[test]
 fn two_processes_on_a_good_link_need_nothing_more() {
     let good = Args { loss: Share(0.0), duplicate: Share(0.0), ..Args::lossy(20) };
-    let outcome = Outcome::of("step1", &good).unwrap();
+    let outcome = Outcome::of("step1", Memory::Volatile, &good).unwrap();
     assert!(outcome.held(), "{outcome}");
     assert_eq!(outcome.executed, 20);
 }

@@ -1,5 +1,7 @@
 //! The bank between two real processes over a lossy link: `cargo run --example step2-demo`.
 
+use lab::demo::Memory;
+
 fn main() -> std::process::ExitCode {
-    lab::demo::main("step2")
+    lab::demo::main("step2", Memory::Volatile)
 }

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use lab::demo::{Args, Outcome};
+use lab::demo::{Args, Memory, Outcome};
 use step2_retransmit::{Config, Deliver, Kind, Packet, Udp};
 
 fn any_port() -> SocketAddr {
@@ -37,7 +37,7 @@ fn garbage_is_counted_and_requests_are_served() {
 #[test]
 fn two_processes_on_a_lossy_link_debit_twice() {
     // 30 % lost, 20 % doubled, over loopback.
-    let outcome = Outcome::of("step2", &Args::lossy(20)).unwrap();
+    let outcome = Outcome::of("step2", Memory::Volatile, &Args::lossy(20)).unwrap();
     assert!(!outcome.hangs, "{outcome}");
     assert!(outcome.executed > 20, "{outcome}");
     assert!(!outcome.held());

@@ -1,5 +1,7 @@
 //! The bank between two real processes over a lossy link: `cargo run --example step3-demo`.
 
+use lab::demo::Memory;
+
 fn main() -> std::process::ExitCode {
-    lab::demo::main("step3")
+    lab::demo::main("step3", Memory::Volatile)
 }

@@ -14,6 +14,7 @@ pub const BODY_MAX: usize = DATAGRAM_MAX - HEADER_LEN - CHECKSUM_LEN;
 
 const MAGIC: [u8; 2] = *b"UV";
 const VERSION: u8 = 2;
+/// Of the kind with the longest.
 const HEADER_LEN: usize = 17;
 const CHECKSUM_LEN: usize = 4;
 const CODEC: Configuration<BigEndian, Fixint, Limit<DATAGRAM_MAX>> =

@@ -29,7 +29,8 @@ fn wrong_words_get_one_line_that_says_what_is_allowed() {
         (&client, "--drop=a", "datagrams are counted from 1: 1,3"),
         (&client, "--server=here", "an address is IP:PORT, like 127.0.0.1:7373"),
         (&demo, "--duplicate=-1", "a share is from 0 to 1, or from 0% to 100%"),
-        (&demo, "--fast", "allowed: --calls, --loss, --duplicate, --seed, --help"),
+        (&demo, "--crashes=3", "--crashes is for the steps that keep an account: from step 4"),
+        (&demo, "--fast", "allowed: --calls, --loss, --duplicate, --crashes, --seed, --help"),
     ] {
         assert_refused(program, args, allowed);
     }

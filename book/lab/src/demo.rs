@@ -2,14 +2,15 @@
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use tempfile::TempDir;
 
 use crate::bank::OPENING;
 use crate::cli;
@@ -31,6 +32,9 @@ pub struct Args {
     /// Send this share of the datagrams twice: 0.2 or 20%
     #[arg(long, value_name = "SHARE", default_value = "20%")]
     pub duplicate: Share,
+    /// Kill the bank so often, and start it again on the same address with the same account
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1000))]
+    pub crashes: u32,
     /// The same seed, the same losses
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -39,17 +43,26 @@ pub struct Args {
 impl Args {
     /// What the flags are by default: 30 % lost, 20 % doubled.
     pub fn lossy(calls: u32) -> Args {
-        Args { calls, loss: Share(0.3), duplicate: Share(0.2), seed: 1 }
+        Args { calls, loss: Share(0.3), duplicate: Share(0.2), crashes: 0, seed: 1 }
     }
 }
 
 /// How long a client may show no progress until it is said to hang: more than a call may take.
 const HANGS_AFTER: Duration = Duration::from_secs(5);
 
+/// Whether a step's server keeps anything that outlives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// Nothing, so it is not to be killed.
+    Volatile,
+    /// Epoch and account, in the directory that it is told.
+    Stable,
+}
+
 /// Runs the command line with this step's `server` and `client` examples.
-pub fn main(step: &str) -> ExitCode {
+pub fn main(step: &str, memory: Memory) -> ExitCode {
     cli::run(|args: Args| {
-        let outcome = Outcome::of(step, &args)?;
+        let outcome = Outcome::of(step, memory, &args)?;
         println!("{outcome}");
         Ok(cli::verdict(outcome.held()))
     })
@@ -66,6 +79,8 @@ pub struct Outcome {
     pub unknown: u64,
     /// Whether a call has no end.
     pub hangs: bool,
+    /// Whether the client found the balance that it must find.
+    pub checked: bool,
     /// Debits that the bank ran.
     pub executed: u64,
     /// What the account holds in the end.
@@ -76,50 +91,60 @@ impl Outcome {
     /// Starts the two processes, and ends them.
     ///
     /// # Errors
-    /// The examples do not build or start.
-    pub fn of(step: &str, args: &Args) -> Result<Outcome, Box<dyn Error>> {
-        let link = [
-            format!("--loss={}", args.loss),
-            format!("--duplicate={}", args.duplicate),
-            format!("--seed={}", args.seed),
-        ];
-        let [server, client] = examples([&format!("{step}-server"), &format!("{step}-client")])?;
-        let mut server = Process::start(&server, &link, &["--listen=127.0.0.1:0".into()])?;
-        let listening = server.lines.recv_timeout(HANGS_AFTER)?;
-        let address =
-            listening.strip_prefix("listening on ").ok_or("the server says no address")?;
-        let asks = [format!("--server={address}"), format!("--calls={}", args.calls)];
-        let mut client = Process::start(&client, &link, &asks)?;
+    /// The examples do not build or start, or crashes are asked of a step that forgets.
+    pub fn of(step: &str, memory: Memory, args: &Args) -> Result<Outcome, Box<dyn Error>> {
+        if args.crashes > 0 && memory == Memory::Volatile {
+            return Err("--crashes is for the steps that keep an account: from step 4".into());
+        }
+        let mut bank = Bank::start(step, memory, args)?;
+        let [client] = examples([&format!("{step}-client")])?;
+        let asks = [format!("--server={}", bank.port), format!("--calls={}", args.calls)];
+        let mut client = Process::start(&client, &[&link(args)[..], &asks].concat())?;
 
         let mut outcome = Outcome {
             calls: args.calls.into(),
             replies: 0,
             unknown: 0,
             hangs: false,
+            checked: false,
             executed: 0,
             balance: OPENING,
         };
-        let bar = ProgressBar::new(args.calls.into());
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} calls  {msg}")?;
-        bar.set_style(style);
-        loop {
-            match client.lines.recv_timeout(HANGS_AFTER) {
-                Ok(line) => outcome.count(&line, &bar),
-                Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                Err(mpsc::RecvTimeoutError::Timeout) => {
-                    outcome.hangs = true;
-                    break;
-                }
-            }
-        }
-        bar.abandon();
-        client.child.kill()?;
-        server.child.kill()?;
-        // The pipe ends with the process, so this reads all that the server said.
-        for line in server.lines.iter() {
+        outcome.watch(&mut client, &mut bank, args)?;
+        outcome.checked = !outcome.hangs && client.child.wait()?.success();
+        for line in bank.end()? {
             outcome.audit(&line);
         }
         Ok(outcome)
+    }
+
+    /// Follows the client to its end, and kills the bank on the way.
+    fn watch(
+        &mut self,
+        client: &mut Process,
+        bank: &mut Bank,
+        args: &Args,
+    ) -> Result<(), Box<dyn Error>> {
+        let bar = ProgressBar::new(self.calls);
+        bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} calls  {msg}")?);
+        let mut crashes = 0;
+        loop {
+            match client.lines.recv_timeout(HANGS_AFTER) {
+                Ok(line) => self.count(&line, &bar),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.hangs = true;
+                    break;
+                }
+            }
+            let due = self.calls * (crashes + 1) / (u64::from(args.crashes) + 1);
+            if crashes < args.crashes.into() && self.replies + self.unknown >= due {
+                bank.restart()?;
+                crashes += 1;
+            }
+        }
+        bar.abandon();
+        Ok(())
     }
 
     /// Reads a line of the client: `call 7: balance 930`, or `call 7: error: …`.
@@ -149,7 +174,8 @@ impl Outcome {
     /// Each reply stands for one execution, and each unknown end for one or none.
     pub fn held(&self) -> bool {
         let executions = self.replies..=self.replies + self.unknown;
-        !self.hangs
+        self.checked
+            && !self.hangs
             && self.replies + self.unknown == self.calls
             && executions.contains(&self.executed)
     }
@@ -168,11 +194,69 @@ impl std::fmt::Display for Outcome {
         }
         match self.held() {
             true => write!(f, "verdict: held, every reply stands for one debit"),
+            false if !self.checked && self.executed == self.replies => {
+                write!(f, "verdict: broken, the client could not check the balance")
+            }
             false => {
                 write!(f, "verdict: broken, {} debits for {} replies", self.executed, self.replies)
             }
         }
     }
+}
+
+fn link(args: &Args) -> [String; 3] {
+    [
+        format!("--loss={}", args.loss),
+        format!("--duplicate={}", args.duplicate),
+        format!("--seed={}", args.seed),
+    ]
+}
+
+/// The bank's process, and all that its next one needs.
+struct Bank {
+    program: PathBuf,
+    args: Vec<String>,
+    process: Process,
+    /// Where it listens, as it says itself.
+    port: String,
+    /// Where its state is; removed in the end.
+    _state: Option<TempDir>,
+}
+
+impl Bank {
+    fn start(step: &str, memory: Memory, args: &Args) -> Result<Bank, Box<dyn Error>> {
+        let [program] = examples([&format!("{step}-server")])?;
+        let mut all = link(args).to_vec();
+        let state = (memory == Memory::Stable).then(tempfile::tempdir).transpose()?;
+        all.extend(state.iter().map(|state| format!("--state={}", state.path().display())));
+        let any_port = "--listen=127.0.0.1:0".into();
+        let process = Process::start(&program, &[&all[..], &[any_port]].concat())?;
+        let port = listening(&process)?;
+        let address = port.split('/').next().unwrap_or(&port);
+        all.push(format!("--listen={address}"));
+        Ok(Bank { program, args: all, process, port, _state: state })
+    }
+
+    /// Kills it, and starts it again on the same address.
+    fn restart(&mut self) -> Result<(), Box<dyn Error>> {
+        self.process.child.kill()?;
+        self.process.child.wait()?;
+        self.process = Process::start(&self.program, &self.args)?;
+        listening(&self.process)?;
+        Ok(())
+    }
+
+    /// Kills it, and gives all that it still said.
+    fn end(&mut self) -> Result<Vec<String>, Box<dyn Error>> {
+        self.process.child.kill()?;
+        // The pipe ends with the process.
+        Ok(self.process.lines.iter().collect())
+    }
+}
+
+fn listening(server: &Process) -> Result<String, Box<dyn Error>> {
+    let line = server.lines.recv_timeout(HANGS_AFTER)?;
+    Ok(line.strip_prefix("listening on ").ok_or("the server says no address")?.to_string())
 }
 
 /// A process whose lines arrive in a channel, and which does not outlive this value.
@@ -182,9 +266,8 @@ struct Process {
 }
 
 impl Process {
-    fn start(program: &Path, link: &[String], args: &[String]) -> Result<Process, Box<dyn Error>> {
+    fn start(program: &Path, args: &[String]) -> Result<Process, Box<dyn Error>> {
         let mut child = Command::new(program)
-            .args(link)
             .args(args)
             .stdout(Stdio::piped())
             .spawn()

@@ -84,82 +84,141 @@ pub enum Action<Call> {
 
 /// Makes a [`Node`] of a step's `Site`: all steps have the same shape, so one adapter fits them.
 ///
-/// `node!(Step2: step2_retransmit, |_life| Site::default());` for a core with a clock,
-/// `node!(Step1: step1_udp, no clock);` for the first step, which has none.
+/// - `node!(Step1: step1_udp, no clock);` for the first step,
+/// - `node!(Step2: step2_retransmit, |_life| Site::default());` for a core with a clock,
+/// - `node!(Step4: step4_epochs, |epoch| Site::new(config, epoch), epochs);` for one whose clients
+///   must name the life of the server: they know its first, and learn of the others as they ask.
 #[macro_export]
 macro_rules! node {
     ($(#[$doc:meta])* $name:ident: $step:ident, no clock) => {
-        $crate::node!(@struct $(#[$doc])* $name $step);
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name(pub $step::Site);
+
         impl $crate::Node for $name {
-            $crate::node!(@common $step);
             fn start(_life: u32) -> Self {
                 $name($step::Site::default())
             }
-            fn send_request(&mut self, _now: $crate::Time, to: ::std::net::SocketAddr, body: &[u8]) -> Result<Self::Call, String> {
+            fn send_request(
+                &mut self,
+                _now: $crate::Time,
+                to: ::std::net::SocketAddr,
+                body: &[u8],
+            ) -> Result<Self::Call, String> {
                 self.0.send_request(to, body.to_vec()).map_err(|error| error.to_string())
             }
             fn send_reply(&mut self, _now: $crate::Time, call: Self::Call, body: &[u8]) {
                 self.0.send_reply(call, body.to_vec()).expect("the bench answers each request once")
             }
-            fn handle_packet(&mut self, _now: $crate::Time, from: ::std::net::SocketAddr, datagram: &[u8]) {
+            fn handle_packet(
+                &mut self,
+                _now: $crate::Time,
+                from: ::std::net::SocketAddr,
+                datagram: &[u8],
+            ) {
                 self.0.handle_packet(from, datagram)
             }
             fn handle_timeout(&mut self, _now: $crate::Time) {}
             fn deadline(&self) -> Option<$crate::Time> {
                 None
             }
-            fn poll_action(&mut self) -> Option<$crate::Action<Self::Call>> {
-                use $step::{Action, Deliver};
-                Some(match self.0.poll_action()? {
-                    Action::Send { to, packet } => $crate::Action::Send { to, label: packet.to_string(), datagram: packet.encode() },
-                    Action::Deliver(Deliver::Request { call, body }) => $crate::Action::Request { call, body },
-                    Action::Deliver(Deliver::Reply { call, body }) => $crate::Action::Reply { call, body },
-                    Action::Note(note) => $crate::Action::Note(note.to_string()),
-                })
-            }
+            $crate::node!(@every $step;;);
         }
     };
     ($(#[$doc:meta])* $name:ident: $step:ident, |$life:ident| $site:expr) => {
-        $crate::node!(@struct $(#[$doc])* $name $step);
-        impl $crate::Node for $name {
-            $crate::node!(@common $step);
-            fn start($life: u32) -> Self {
-                $name($site)
-            }
-            fn send_request(&mut self, now: $crate::Time, to: ::std::net::SocketAddr, body: &[u8]) -> Result<Self::Call, String> {
-                self.0.send_request(now, to, body.to_vec()).map_err(|error| error.to_string())
-            }
-            fn send_reply(&mut self, now: $crate::Time, call: Self::Call, body: &[u8]) {
-                self.0.send_reply(now, call, body.to_vec()).expect("the bench answers each request once")
-            }
-            fn handle_packet(&mut self, now: $crate::Time, from: ::std::net::SocketAddr, datagram: &[u8]) {
-                self.0.handle_packet(now, from, datagram)
-            }
-            fn handle_timeout(&mut self, now: $crate::Time) {
-                self.0.handle_timeout(now)
-            }
-            fn deadline(&self) -> Option<$crate::Time> {
-                self.0.deadline()
-            }
-            fn poll_action(&mut self) -> Option<$crate::Action<Self::Call>> {
-                use $step::{Action, Deliver};
-                Some(match self.0.poll_action()? {
-                    Action::Send { to, packet } => $crate::Action::Send { to, label: packet.to_string(), datagram: packet.encode() },
-                    Action::Deliver(Deliver::Request { call, body }) => $crate::Action::Request { call, body },
-                    Action::Deliver(Deliver::Reply { call, body }) => $crate::Action::Reply { call, body },
-                    Action::Deliver(Deliver::Failed { call, error }) => $crate::Action::Failed { call, why: error.to_string() },
-                    Action::Note(note) => $crate::Action::Note(note.to_string()),
-                })
-            }
-        }
-    };
-    (@struct $(#[$doc:meta])* $name:ident $step:ident) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name(pub $step::Site);
+
+        impl $crate::Node for $name {
+            fn start($life: u32) -> Self {
+                $name($site)
+            }
+            fn send_request(
+                &mut self,
+                now: $crate::Time,
+                to: ::std::net::SocketAddr,
+                body: &[u8],
+            ) -> Result<Self::Call, String> {
+                self.0.send_request(now, to, body.to_vec()).map_err(|error| error.to_string())
+            }
+            $crate::node!(@timed $step);
+            $crate::node!(@every $step;;
+                Action::Deliver(Deliver::Failed { call, error }) => {
+                    $crate::Action::Failed { call, why: error.to_string() }
+                });
+        }
     };
-    (@common $step:ident) => {
+    ($(#[$doc:meta])* $name:ident: $step:ident, |$epoch:ident| $site:expr, epochs) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name(
+            pub $step::Site,
+            /// The lives of servers that are known not to be the first.
+            pub ::std::collections::BTreeMap<::std::net::SocketAddr, $step::Epoch>,
+        );
+
+        impl $crate::Node for $name {
+            fn start(life: u32) -> Self {
+                let $epoch = $step::Epoch { counter: life, random: 0 };
+                $name($site, ::std::collections::BTreeMap::new())
+            }
+            fn send_request(
+                &mut self,
+                now: $crate::Time,
+                to: ::std::net::SocketAddr,
+                body: &[u8],
+            ) -> Result<Self::Call, String> {
+                let first = $step::Epoch { counter: 1, random: 0 };
+                let epoch = self.1.get(&to).copied().unwrap_or(first);
+                let to = $step::Port { address: to, epoch };
+                self.0.send_request(now, to, body.to_vec()).map_err(|error| error.to_string())
+            }
+            $crate::node!(@timed $step);
+            $crate::node!(@every $step; known;
+                Action::Deliver(Deliver::Failed { call, error }) => {
+                    if let $step::CallError::ServerRestarted { present } = error {
+                        known.insert(call.peer, present);
+                    }
+                    $crate::Action::Failed { call, why: error.to_string() }
+                });
+        }
+    };
+    (@timed $step:ident) => {
+        fn send_reply(&mut self, now: $crate::Time, call: Self::Call, body: &[u8]) {
+            self.0.send_reply(now, call, body.to_vec()).expect("the bench answers each request once")
+        }
+        fn handle_packet(
+            &mut self,
+            now: $crate::Time,
+            from: ::std::net::SocketAddr,
+            datagram: &[u8],
+        ) {
+            self.0.handle_packet(now, from, datagram)
+        }
+        fn handle_timeout(&mut self, now: $crate::Time) {
+            self.0.handle_timeout(now)
+        }
+        fn deadline(&self) -> Option<$crate::Time> {
+            self.0.deadline()
+        }
+    };
+    (@every $step:ident; $($known:ident)?; $($failed:pat => $end:expr)?) => {
         type Call = $step::CallId;
+        fn poll_action(&mut self) -> Option<$crate::Action<Self::Call>> {
+            use $step::{Action, Deliver};
+            $(let $known = &mut self.1;)?
+            Some(match self.0.poll_action()? {
+                Action::Send { to, packet } => {
+                    let (label, datagram) = (packet.to_string(), packet.encode());
+                    $crate::Action::Send { to, label, datagram }
+                }
+                Action::Deliver(Deliver::Request { call, body }) => $crate::Action::Request { call, body },
+                Action::Deliver(Deliver::Reply { call, body }) => $crate::Action::Reply { call, body },
+                $($failed => $end,)?
+                Action::Note(note) => $crate::Action::Note(note.to_string()),
+            })
+        }
         fn entries(&self) -> usize {
             self.0.entries()
         }

@@ -76,6 +76,8 @@ fn the_answers_to_the_exercises_are_right() {
     assert_eq!(verdict("step3-play", "duplicate request 1 by 40 s"), "executed twice, replied");
     assert_eq!(verdict("step3-play", "duplicate request 1 by 32 s"), "executed once, replied");
     assert_eq!(verdict("step3-play", "duplicate request 1 by 32001 ms"), "executed twice, replied");
+    let both = "2 calls; crash A at 7 ms for 50 ms; crash B at 8 ms for 50 ms";
+    assert!(verdict("step4-play", both).ends_with("call 2: never executed, failed"));
 }
 
 #[test]
@@ -84,6 +86,7 @@ fn steps_differ_only_where_they_should() {
     for (from, to, files) in [
         ("step1-udp", "step2-retransmit", "client config lib server site timers udp"),
         ("step2-retransmit", "step3-dedup", "client config lib server site timers wire"),
+        ("step3-dedup", "step4-epochs", "client epoch lib server site timers udp wire"),
     ] {
         let workspace = workspace();
         let changed =

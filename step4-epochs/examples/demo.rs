@@ -1,0 +1,7 @@
+//! The bank between two real processes over a lossy link: `cargo run --example step4-demo`.
+
+use lab::demo::Memory;
+
+fn main() -> std::process::ExitCode {
+    lab::demo::main("step4", Memory::Stable)
+}
