@@ -36,6 +36,13 @@ lab::node!(
     }, epochs
 );
 
+lab::node!(
+    /// The fifth step.
+    Step5: step5_heartbeat, |epoch| {
+        step5_heartbeat::Site::new(step5_heartbeat::Config::default(), epoch)
+    }, epochs
+);
+
 /// A core that the bench can run.
 #[derive(Clone, Copy)]
 pub struct Core {
@@ -72,11 +79,12 @@ impl Core {
 }
 
 /// The columns of the matrix and the rows of the scoreboard.
-pub const STEPS: [Core; 4] = [
+pub const STEPS: [Core; 5] = [
     Core::of::<Step1>("step1-udp", "step1-play"),
     Core::of::<Step2>("step2-retransmit", "step2-play"),
     Core::of::<Step3>("step3-dedup", "step3-play"),
     Core::of::<Step4>("step4-epochs", "step4-play"),
+    Core::of::<Step5>("step5-heartbeat", "step5-play"),
 ];
 
 const PAPER: Core = Core::of::<Paper>("step3-dedup under the paper's rule", "step3-paper");

@@ -6,7 +6,7 @@ use lab::{Plan, Run, diagram};
 use std::fmt::Write;
 
 /// The fault plans, by the name of the row.
-const ROWS: [(&str, &str); 12] = [
+const ROWS: [(&str, &str); 13] = [
     ("nothing", "no faults"),
     ("lost request", "drop request 1"),
     ("lost reply", "drop reply 1"),
@@ -15,6 +15,7 @@ const ROWS: [(&str, &str); 12] = [
     ("reordering", "2 calls at once; reorder request 1"),
     ("late reply", "2 calls; delay reply 1 by 203 ms"),
     ("slow service", "service takes 5 s"),
+    ("lost acknowledgement", "service takes 5 s; drop working 1"),
     ("server crash before execution", "crash B before execution 1 for 50 ms"),
     ("server crash after execution", "crash B after execution 1 for 50 ms"),
     ("client crash", "2 calls; crash A at 7 ms for 50 ms"),

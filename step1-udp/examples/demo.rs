@@ -1,7 +1,7 @@
 //! The bank between two real processes over a lossy link: `cargo run --example step1-demo`.
 
-use lab::demo::Memory;
+use lab::demo::Step;
 
 fn main() -> std::process::ExitCode {
-    lab::demo::main("step1", Memory::Volatile)
+    lab::demo::main(Step { name: "step1", survives: false, slows: false })
 }

@@ -2,9 +2,11 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use lab::demo::{Args, Memory, Outcome};
+use lab::demo::{Args, Outcome, Step};
 use lab::lossy::Share;
 use step1_udp::{Deliver, Kind, Packet, Udp};
+
+const STEP: Step = Step { name: "step1", survives: false, slows: false };
 
 fn any_port() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
@@ -38,7 +40,7 @@ fn garbage_is_counted_and_requests_are_served() {
 #[test]
 fn two_processes_on_a_lossy_link_hang() {
     // 30 % lost, 20 % doubled, over loopback.
-    let outcome = Outcome::of("step1", Memory::Volatile, &Args::lossy(20)).unwrap();
+    let outcome = Outcome::of(STEP, &Args::lossy(20)).unwrap();
     assert!(outcome.hangs, "{outcome}");
     assert!(!outcome.held());
 }
@@ -46,7 +48,7 @@ fn two_processes_on_a_lossy_link_hang() {
 #[test]
 fn two_processes_on_a_good_link_need_nothing_more() {
     let good = Args { loss: Share(0.0), duplicate: Share(0.0), ..Args::lossy(20) };
-    let outcome = Outcome::of("step1", Memory::Volatile, &good).unwrap();
+    let outcome = Outcome::of(STEP, &good).unwrap();
     assert!(outcome.held(), "{outcome}");
     assert_eq!(outcome.executed, 20);
 }

@@ -2,8 +2,10 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use lab::demo::{Args, Memory, Outcome};
+use lab::demo::{Args, Outcome, Step};
 use step2_retransmit::{Config, Deliver, Kind, Packet, Udp};
+
+const STEP: Step = Step { name: "step2", survives: false, slows: false };
 
 fn any_port() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
@@ -37,7 +39,7 @@ fn garbage_is_counted_and_requests_are_served() {
 #[test]
 fn two_processes_on_a_lossy_link_debit_twice() {
     // 30 % lost, 20 % doubled, over loopback.
-    let outcome = Outcome::of("step2", Memory::Volatile, &Args::lossy(20)).unwrap();
+    let outcome = Outcome::of(STEP, &Args::lossy(20)).unwrap();
     assert!(!outcome.hangs, "{outcome}");
     assert!(outcome.executed > 20, "{outcome}");
     assert!(!outcome.held());

@@ -11,7 +11,11 @@ fn wrong_words_get_one_line_that_says_what_is_allowed() {
         examples(["step3-play", "step3-server", "step3-client", "step3-demo"]).unwrap();
     for (program, args, allowed) in [
         (&play, "--los", "allowed: --diagram, --explore, --crashes, --help"),
-        (&play, "drop replay 1", "a packet is one of packet, request, reply"),
+        (
+            &play,
+            "drop replay 1",
+            "a packet is one of packet, request, reply, stale, working, heartbeat, no_call",
+        ),
         (&play, "drop reply 0", "a number is whole, from 1 to 1000"),
         (&play, "delay reply 1 by 3 weeks", "a time is a whole number of ms or s"),
         (&play, "crash C at 3 ms", "a site is A, the client, or B, the server"),
@@ -29,8 +33,13 @@ fn wrong_words_get_one_line_that_says_what_is_allowed() {
         (&client, "--drop=a", "datagrams are counted from 1: 1,3"),
         (&client, "--server=here", "an address is IP:PORT, like 127.0.0.1:7373"),
         (&demo, "--duplicate=-1", "a share is from 0 to 1, or from 0% to 100%"),
+        (&demo, "--service=3s", "--service is for the steps that can wait: from step 5"),
         (&demo, "--crashes=3", "--crashes is for the steps that keep an account: from step 4"),
-        (&demo, "--fast", "allowed: --calls, --loss, --duplicate, --crashes, --seed, --help"),
+        (
+            &demo,
+            "--fast",
+            "allowed: --calls, --loss, --duplicate, --crashes, --service, --seed, --help",
+        ),
     ] {
         assert_refused(program, args, allowed);
     }

@@ -2,8 +2,10 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use lab::demo::{Args, Memory, Outcome};
+use lab::demo::{Args, Outcome, Step};
 use step3_dedup::{Config, Deliver, Kind, Packet, Udp};
+
+const STEP: Step = Step { name: "step3", survives: false, slows: false };
 
 fn any_port() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
@@ -38,7 +40,7 @@ fn garbage_is_counted_and_requests_are_served() {
 #[test]
 fn two_processes_on_a_lossy_link_debit_exactly_once() {
     // 30 % lost, 20 % doubled, over loopback.
-    let outcome = Outcome::of("step3", Memory::Volatile, &Args::lossy(40)).unwrap();
+    let outcome = Outcome::of(STEP, &Args::lossy(40)).unwrap();
     assert_eq!((outcome.replies, outcome.unknown), (40, 0), "{outcome}");
     assert_eq!(outcome.executed, 40, "{outcome}");
     assert!(outcome.held());

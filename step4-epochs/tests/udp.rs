@@ -2,10 +2,12 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use lab::demo::{Args, Memory, Outcome};
+use lab::demo::{Args, Outcome, Step};
 use step4_epochs::{Config, Deliver, Epoch, Kind, Packet, Udp};
 
 const EPOCH: Epoch = Epoch { counter: 1, random: 2 };
+
+const STEP: Step = Step { name: "step4", survives: true, slows: false };
 
 fn any_port() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
@@ -40,7 +42,7 @@ fn garbage_is_counted_and_requests_are_served() {
 #[test]
 fn two_processes_on_a_lossy_link_debit_exactly_once() {
     // 30 % lost, 20 % doubled, over loopback.
-    let outcome = Outcome::of("step4", Memory::Stable, &Args::lossy(40)).unwrap();
+    let outcome = Outcome::of(STEP, &Args::lossy(40)).unwrap();
     assert_eq!((outcome.replies, outcome.unknown), (40, 0), "{outcome}");
     assert_eq!(outcome.executed, 40, "{outcome}");
     assert!(outcome.held());
@@ -49,8 +51,7 @@ fn two_processes_on_a_lossy_link_debit_exactly_once() {
 #[test]
 fn a_bank_that_is_killed_debits_at_most_once() {
     // Four kills -9 and restarts on the way; what is unknown ran once or not at all.
-    let outcome =
-        Outcome::of("step4", Memory::Stable, &Args { crashes: 4, ..Args::lossy(40) }).unwrap();
+    let outcome = Outcome::of(STEP, &Args { crashes: 4, ..Args::lossy(40) }).unwrap();
     assert!(outcome.held(), "{outcome}");
     assert_eq!(outcome.replies + outcome.unknown, 40, "{outcome}");
     assert!(outcome.unknown >= 1, "{outcome}");

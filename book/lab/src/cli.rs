@@ -5,9 +5,12 @@
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+
+use crate::plan::parse_time;
 
 /// Parses the command line, runs `main`, and says in one line what went wrong.
 pub fn run<A: Parser>(main: impl FnOnce(A) -> Result<ExitCode, Box<dyn Error>>) -> ExitCode {
@@ -32,6 +35,14 @@ pub fn verdict(held: bool) -> ExitCode {
 /// Says what an address looks like.
 pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "an address is IP:PORT, like 127.0.0.1:7373 or [::1]:7373".into())
+}
+
+/// Reads a time from a flag.
+///
+/// # Errors
+/// Says what a time looks like.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    parse_time(&[text])
 }
 
 fn refuse<A: Parser>(error: &clap::Error) -> ExitCode {

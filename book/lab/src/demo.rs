@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tempfile::TempDir;
 
 use crate::bank::OPENING;
-use crate::cli;
+use crate::cli::{self, parse_duration};
 use crate::examples::examples;
 use crate::lossy::Share;
 
@@ -35,6 +35,9 @@ pub struct Args {
     /// Kill the bank so often, and start it again on the same address with the same account
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1000))]
     pub crashes: u32,
+    /// How long the bank takes for each request: 500ms, 3s
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "0ms")]
+    pub service: Duration,
     /// The same seed, the same losses
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -43,26 +46,35 @@ pub struct Args {
 impl Args {
     /// What the flags are by default: 30 % lost, 20 % doubled.
     pub fn lossy(calls: u32) -> Args {
-        Args { calls, loss: Share(0.3), duplicate: Share(0.2), crashes: 0, seed: 1 }
+        Args {
+            calls,
+            loss: Share(0.3),
+            duplicate: Share(0.2),
+            crashes: 0,
+            service: Duration::ZERO,
+            seed: 1,
+        }
     }
 }
 
 /// How long a client may show no progress until it is said to hang: more than a call may take.
-const HANGS_AFTER: Duration = Duration::from_secs(5);
+const HANGS_AFTER: Duration = Duration::from_secs(8);
 
-/// Whether a step's server keeps anything that outlives it.
+/// A step, and what its server can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Memory {
-    /// Nothing, so it is not to be killed.
-    Volatile,
-    /// Epoch and account, in the directory that it is told.
-    Stable,
+pub struct Step {
+    /// What its examples' names begin with: `step3`.
+    pub name: &'static str,
+    /// It keeps epoch and account in a directory, so it may be killed.
+    pub survives: bool,
+    /// It can be told how long its service takes.
+    pub slows: bool,
 }
 
 /// Runs the command line with this step's `server` and `client` examples.
-pub fn main(step: &str, memory: Memory) -> ExitCode {
+pub fn main(step: Step) -> ExitCode {
     cli::run(|args: Args| {
-        let outcome = Outcome::of(step, memory, &args)?;
+        let outcome = Outcome::of(step, &args)?;
         println!("{outcome}");
         Ok(cli::verdict(outcome.held()))
     })
@@ -91,13 +103,16 @@ impl Outcome {
     /// Starts the two processes, and ends them.
     ///
     /// # Errors
-    /// The examples do not build or start, or crashes are asked of a step that forgets.
-    pub fn of(step: &str, memory: Memory, args: &Args) -> Result<Outcome, Box<dyn Error>> {
-        if args.crashes > 0 && memory == Memory::Volatile {
+    /// The examples do not build or start, or more is asked than the step can do.
+    pub fn of(step: Step, args: &Args) -> Result<Outcome, Box<dyn Error>> {
+        if args.crashes > 0 && !step.survives {
             return Err("--crashes is for the steps that keep an account: from step 4".into());
         }
-        let mut bank = Bank::start(step, memory, args)?;
-        let [client] = examples([&format!("{step}-client")])?;
+        if args.service > Duration::ZERO && !step.slows {
+            return Err("--service is for the steps that can wait: from step 5".into());
+        }
+        let mut bank = Bank::start(step, args)?;
+        let [client] = examples([&format!("{}-client", step.name)])?;
         let asks = [format!("--server={}", bank.port), format!("--calls={}", args.calls)];
         let mut client = Process::start(&client, &[&link(args)[..], &asks].concat())?;
 
@@ -224,10 +239,13 @@ struct Bank {
 }
 
 impl Bank {
-    fn start(step: &str, memory: Memory, args: &Args) -> Result<Bank, Box<dyn Error>> {
-        let [program] = examples([&format!("{step}-server")])?;
+    fn start(step: Step, args: &Args) -> Result<Bank, Box<dyn Error>> {
+        let [program] = examples([&format!("{}-server", step.name)])?;
         let mut all = link(args).to_vec();
-        let state = (memory == Memory::Stable).then(tempfile::tempdir).transpose()?;
+        if step.slows {
+            all.push(format!("--service={}ms", args.service.as_millis()));
+        }
+        let state = step.survives.then(tempfile::tempdir).transpose()?;
         all.extend(state.iter().map(|state| format!("--state={}", state.path().display())));
         let any_port = "--listen=127.0.0.1:0".into();
         let process = Process::start(&program, &[&all[..], &[any_port]].concat())?;

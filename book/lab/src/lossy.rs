@@ -11,6 +11,7 @@ use std::time::Instant;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
+use crate::cli::parse_duration;
 use crate::node::Time;
 
 /// The flags of an example that make its network worse.
@@ -23,7 +24,7 @@ pub struct LinkArgs {
     #[arg(long, value_name = "SHARE", default_value = "0")]
     pub duplicate: Share,
     /// Hold each datagram back for a random time up to this one: 50ms, 2s
-    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = parse_duration)]
     pub delay: Time,
     /// Lose exactly these datagrams, counted from 1: 1,3
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = parse_number)]
@@ -56,10 +57,6 @@ impl std::fmt::Display for Share {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         self.0.fmt(f)
     }
-}
-
-fn parse_time(text: &str) -> Result<Time, String> {
-    crate::plan::parse_time(&[text])
 }
 
 fn parse_number(text: &str) -> Result<u64, String> {

@@ -8,7 +8,8 @@ use std::str::FromStr;
 use crate::node::Time;
 
 /// Names of packets that a plan may pick; `packet` is any of them.
-pub const KINDS: [&str; 3] = ["packet", "request", "reply"];
+pub const KINDS: [&str; 7] =
+    ["packet", "request", "reply", "stale", "working", "heartbeat", "no_call"];
 
 /// What is asked, and what goes wrong. The default is one call and no fault.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -87,6 +87,7 @@ fn steps_differ_only_where_they_should() {
         ("step1-udp", "step2-retransmit", "client config lib server site timers udp"),
         ("step2-retransmit", "step3-dedup", "client config lib server site timers wire"),
         ("step3-dedup", "step4-epochs", "client epoch lib server site timers udp wire"),
+        ("step4-epochs", "step5-heartbeat", "client config lib server site timers udp wire"),
     ] {
         let workspace = workspace();
         let changed =

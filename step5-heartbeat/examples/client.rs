@@ -1,0 +1,81 @@
+//! A client of the bank: `cargo run --example step5-client -- --help`.
+
+use std::error::Error;
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use clap::Parser;
+use lab::{LinkArgs, Lossy};
+use step5_heartbeat::{CallError, Config, Deliver, Epoch, Port, Udp};
+
+/// Debits 10 again and again, then asks for the balance and checks it.
+///
+/// Exit code 1 says that the balance is not what it must be. Nobody else may use the account.
+#[derive(Debug, Parser)]
+struct Args {
+    /// The port that the bank prints: where it listens, and which of its lives it is in
+    #[arg(long, value_name = "IP:PORT/EPOCH")]
+    server: Port,
+    /// How many debits
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    calls: u32,
+    #[command(flatten)]
+    link: LinkArgs,
+}
+
+fn main() -> ExitCode {
+    lab::cli::run(ask)
+}
+
+fn ask(args: Args) -> Result<ExitCode, Box<dyn Error>> {
+    let any = if args.server.address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let mut udp = Udp::bind(any.parse()?, Config::default(), Epoch::random()?)?;
+    let mut lossy = Lossy::new(udp.socket(), args.link, 1)?;
+    udp.send_by(Box::new(move |datagram, to| lossy.send_to(datagram, to)));
+
+    let mut server = args.server;
+    let before = balance(call(&mut udp, server, "balance")??)?;
+    let mut unknown = 0;
+    for number in 1..=args.calls {
+        match call(&mut udp, server, "debit 10")? {
+            Ok(reply) => writeln!(stdout(), "call {number}: {reply}")?,
+            Err(error) => {
+                unknown += 1;
+                // Not this call: the next one goes to the server's new life.
+                if let CallError::ServerRestarted { present } = error {
+                    server.epoch = present;
+                }
+                writeln!(stdout(), "call {number}: error: {error}")?;
+            }
+        }
+    }
+    let after = balance(call(&mut udp, server, "balance")??)?;
+
+    // A debit whose end is unknown ran once or not at all.
+    let least = before - 10 * i64::from(args.calls);
+    let most = least + 10 * unknown;
+    let must = if unknown == 0 { format!("{least}") } else { format!("from {least} to {most}") };
+    writeln!(stdout(), "balance {after}, and it must be {must}")?;
+    Ok(lab::cli::verdict((least..=most).contains(&after)))
+}
+
+/// One call, to its end.
+fn call(
+    udp: &mut Udp,
+    server: Port,
+    request: &str,
+) -> Result<Result<String, CallError>, Box<dyn Error>> {
+    udp.send_request(server, request.into())?;
+    loop {
+        match udp.receive()? {
+            Deliver::Reply { body, .. } => return Ok(Ok(String::from_utf8(body)?)),
+            Deliver::Failed { error, .. } => return Ok(Err(error)),
+            Deliver::Request { .. } => {}
+        }
+    }
+}
+
+fn balance(reply: String) -> Result<i64, Box<dyn Error>> {
+    let amount = reply.strip_prefix("balance ").ok_or_else(|| format!("the bank says: {reply}"))?;
+    Ok(amount.parse()?)
+}
