@@ -57,7 +57,8 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            eprintln!("{}", first_paragraph(&error.to_string()));
+            let allowed = "allowed: serve, matrix, scoreboard, preprocess, --help";
+            eprintln!("{}; {allowed}", first_paragraph(&error.to_string()));
             return ExitCode::from(2);
         }
     };

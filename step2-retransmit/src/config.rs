@@ -25,10 +25,3 @@ impl Default for Config {
         }
     }
 }
-
-impl Config {
-    /// How long a client waits for a reply in all before it takes the server for dead.
-    pub fn patience(&self) -> Duration {
-        self.retransmit_after * (self.retransmits_max + 1)
-    }
-}

@@ -12,7 +12,8 @@ use step3_dedup::{CallError, Config, Deliver, Udp};
 
 /// Debits 10 again and again, then asks for the balance and checks it.
 ///
-/// Exit code 1 says that the balance is not what it must be. Nobody else may use the account.
+/// Exit code 1 says that the balance is not what it must be, 2 that it could not be asked for.
+/// Nobody else may use the account meanwhile.
 #[derive(Debug, Parser)]
 struct Args {
     /// Where the bank listens
@@ -35,6 +36,7 @@ fn ask(args: Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut lossy = Lossy::new(udp.socket(), args.link, 1)?;
     udp.send_by(Box::new(move |datagram, to| lossy.send_to(datagram, to)));
 
+    writeln!(stdout(), "asking {}", args.server)?;
     let before = balance(call(&mut udp, args.server, "balance")??)?;
     let mut unknown = 0;
     for number in 1..=args.calls {

@@ -36,7 +36,7 @@ fn serve(args: Args) -> Result<ExitCode, Box<dyn Error>> {
         if let Deliver::Request { call, body } = udp.receive()? {
             let reply = bank.serve(&body);
             let noted: Vec<String> =
-                udp.noted().iter().map(|(note, times)| format!("; {note}: {times}")).collect();
+                udp.noted().iter().map(|(note, times)| format!(" ({note}: {times})")).collect();
             let (debits, balance) = (bank.debits(), bank.balance());
             writeln!(stdout(), "executed {debits} debits, balance {balance}{}", noted.concat())?;
             udp.send_reply(call, reply)?;

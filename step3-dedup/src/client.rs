@@ -1,7 +1,7 @@
 //! The asking half: calls that await their reply.
 //!
 //! Invariant: a call is in `calls` from its request to its end, and whoever removes it ends it. No
-//! number is used twice, and no request leaves when its patience is over.
+//! number is used twice, and no request is handed out when its patience is over.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -55,7 +55,8 @@ impl Client {
             return out.deliver(Deliver::Failed { call: id, error: CallError::Unreachable });
         }
         // Rounded up: the server may keep the reply for longer, never for less.
-        let kind = Kind::Request { patience: left.as_nanos().div_ceil(1_000_000) as u16 };
+        let patience = u16::try_from(left.as_nanos().div_ceil(1_000_000));
+        let kind = Kind::Request { patience: patience.expect("the configuration was checked") };
         out.send(id.peer, Packet { kind, seq: id.seq, body: call.body.clone() });
         out.timers.arm(Timer::Retransmit(id), out.now + left.min(self.config.retransmit_after));
     }

@@ -16,6 +16,10 @@ use crate::config::Config;
 use crate::site::{Action, CallId, Deliver, SendError, Site, Time};
 use crate::wire::DATAGRAM_MAX;
 
+/// More datagrams than a socket holds by default, so that so many are all that had arrived; and a
+/// bound, so that who sends without end cannot keep the timers from being served.
+const BACKLOG_MAX: usize = 4096;
+
 /// How a datagram leaves. It may lose it, as the network may.
 pub type Link = Box<dyn FnMut(&[u8], SocketAddr)>;
 
@@ -91,37 +95,43 @@ impl Udp {
             if let Some(delivered) = self.delivered.pop_front() {
                 return Ok(delivered);
             }
-            // What has arrived goes first, so nothing is forgotten or given up that lies here.
-            match self.wait()? {
-                true => self.receive_datagram()?,
-                false => self.site.handle_timeout(now()),
+            // What had arrived by now is handled before what is due by now: a copy that lies in the
+            // socket must find its record.
+            let now = now();
+            let mut read = 0;
+            while read < BACKLOG_MAX && self.receive_datagram()? {
+                read += 1;
             }
+            self.site.handle_timeout(now);
             self.drain();
-        }
-    }
-
-    /// Sleeps until a datagram or the deadline comes; `true` if there is a datagram.
-    fn wait(&self) -> io::Result<bool> {
-        let mut sockets = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-        loop {
-            let left = self.site.deadline().map(|at| at.saturating_sub(now()));
-            match ppoll(&mut sockets, left.map(TimeSpec::from_duration), None) {
-                Err(Errno::EINTR) => {}
-                ready => return Ok(ready? > 0),
+            if read == 0 && self.delivered.is_empty() {
+                self.sleep()?;
             }
         }
     }
 
-    fn receive_datagram(&mut self) -> io::Result<()> {
+    /// Until a datagram or the deadline comes.
+    fn sleep(&self) -> io::Result<()> {
+        let mut sockets = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        let left = self.site.deadline().map(|at| at.saturating_sub(now()));
+        match ppoll(&mut sockets, left.map(TimeSpec::from_duration), None) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// `false` if there is none.
+    fn receive_datagram(&mut self) -> io::Result<bool> {
         // One byte more than allowed, so that what is too long is seen to be.
         let mut buffer = [0; DATAGRAM_MAX + 1];
         match self.socket.recv_from(&mut buffer) {
             Ok((length, from)) => self.site.handle_packet(now(), from, &buffer[..length]),
-            // The kernel may announce a datagram and then find it damaged.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        Ok(())
+        self.drain();
+        Ok(true)
     }
 
     fn drain(&mut self) {

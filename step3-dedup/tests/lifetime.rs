@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lab::{Breach, Faults, Plan};
-use step3_dedup::{Action, CallError, CallId, Config, Deliver, Note, Site};
+use step3_dedup::wire::BODY_MAX;
+use step3_dedup::{
+    Action, CallError, CallId, Config, Deliver, Kind, Note, Packet, SendError, Site,
+};
 
 lab::node!(
     /// This step's core.
@@ -34,7 +37,7 @@ fn the_papers_rule_serves_a_late_duplicate_twice() {
 fn exploration_finds_the_fault_in_the_papers_rule() {
     let found = lab::explore::<Paper>(&Plan::default(), Faults::Network, 3);
     let (plan, verdict) = found.broken.expect("the rule is broken");
-    assert_eq!(plan.to_string(), "duplicate packet 1 by 25 s");
+    assert_eq!(plan.to_string(), "duplicate packet 1 by 29 s");
     assert_eq!(verdict.breach(), Some(Breach::RanTwice));
 }
 
@@ -85,6 +88,8 @@ fn a_slow_service_keeps_its_record_for_as_long_as_it_takes() {
     let late = Duration::from_secs(300);
     server.handle_timeout(late);
     assert_eq!(server.entries(), 1);
+    server.handle_packet(late, PEER, &request);
+    assert_eq!(server.poll_action(), Some(Action::Note(Note::DuplicateInService)));
     server.send_reply(late, CallId { peer: PEER, seq: 1 }, b"balance 990".to_vec()).unwrap();
     server.handle_timeout(late);
     assert_eq!(server.entries(), 0);
@@ -107,6 +112,10 @@ fn memory_is_bounded() {
     );
     assert_eq!(server.poll_action(), Some(Action::Note(Note::NoRoom)));
     assert_eq!(server.poll_action(), None);
+    // A duplicate needs no room.
+    let known = ask(&mut Site::new(config), Duration::ZERO);
+    server.handle_packet(Duration::ZERO, PEER, &known);
+    assert_eq!(server.poll_action(), Some(Action::Note(Note::DuplicateInService)));
 }
 
 #[test]
@@ -123,6 +132,61 @@ fn a_reply_is_given_once() {
     assert!(server.send_reply(Duration::ZERO, call, Vec::new()).is_ok());
     assert!(server.send_reply(Duration::ZERO, call, Vec::new()).is_err());
     assert!(server.send_reply(Duration::ZERO, CallId { seq: 2, ..call }, Vec::new()).is_err());
+}
+
+#[test]
+fn a_reply_counts_only_from_the_server_that_was_asked() {
+    let mut client = Site::new(Config::default());
+    ask(&mut client, Duration::ZERO);
+    let reply = Packet { kind: Kind::Reply, seq: 1, body: b"balance 0".to_vec() }.encode();
+    client.handle_packet(Duration::ZERO, "127.0.0.1:8".parse().unwrap(), &reply);
+    assert_eq!(client.poll_action(), Some(Action::Note(Note::StrayReply)));
+    client.handle_packet(Duration::ZERO, PEER, &reply);
+    assert!(matches!(client.poll_action(), Some(Action::Deliver(Deliver::Reply { .. }))));
+    assert_eq!((client.deadline(), client.entries()), (None, 0));
+}
+
+#[test]
+fn the_largest_body_may_be_asked_and_no_larger() {
+    let mut client = Site::new(Config::default());
+    assert!(client.send_request(Duration::ZERO, PEER, vec![0; BODY_MAX]).is_ok());
+    let too_long = client.send_request(Duration::ZERO, PEER, vec![0; BODY_MAX + 1]);
+    assert_eq!(too_long, Err(SendError::TooLong));
+}
+
+#[test]
+fn patience_is_rounded_up_and_ends_in_time() {
+    // 1,004 ms in all, then 903.6 ms left: the server may keep the reply for longer, never for less.
+    let retransmit_after = Duration::from_micros(100_400);
+    let mut client = Site::new(Config { retransmit_after, ..Config::default() });
+    let patience = |client: &mut Site| match client.poll_action() {
+        Some(Action::Send { packet, .. }) => packet.kind,
+        other => panic!("sends, but: {other:?}"),
+    };
+    client.send_request(Duration::ZERO, PEER, Vec::new()).unwrap();
+    assert_eq!(patience(&mut client), Kind::Request { patience: 1004 });
+    client.handle_timeout(retransmit_after);
+    assert_eq!(patience(&mut client), Kind::Request { patience: 904 });
+    client.handle_timeout(Duration::from_millis(990));
+    assert_eq!(patience(&mut client), Kind::Request { patience: 14 });
+    assert_eq!(client.deadline(), Some(Duration::from_millis(1004)));
+}
+
+#[test]
+fn the_longest_patience_is_carried_whole() {
+    let longest =
+        Config { retransmit_after: Duration::from_micros(6_553_500), ..Config::default() };
+    let mut client = Site::new(longest);
+    client.send_request(Duration::ZERO, PEER, Vec::new()).unwrap();
+    let Some(Action::Send { packet, .. }) = client.poll_action() else { panic!("sends") };
+    assert_eq!(packet.kind, Kind::Request { patience: u16::MAX });
+}
+
+#[test]
+#[should_panic(expected = "a request carries 65 s at most")]
+fn patience_that_no_request_can_carry_in_whole_ms_is_refused() {
+    // 65,535.9 ms: rounded up it is one more than the field can hold.
+    Site::new(Config { retransmit_after: Duration::from_micros(6_553_590), ..Config::default() });
 }
 
 #[test]

@@ -13,7 +13,9 @@ pub struct Config {
     /// fail, ten of them fail once in a thousand calls.
     pub retransmits_max: u32,
     /// How long a packet, or a copy that the network made of it, may live. The protocol rests on
-    /// it; 30 s is more than most paths take, and costs no more than memory for kept replies.
+    /// it, and nobody knows it: RFC 8085, section 3.3, names no bound and would take TCP's 2
+    /// minutes. 30 s is this course's bet; it costs memory for kept replies. A packet's life begins
+    /// when its sender looks at the clock: a pause between that and sending is part of it.
     pub packet_lifetime: Duration,
     /// How many calls a client has outstanding at most: memory stays bounded whoever asks.
     pub calls_max: usize,
@@ -47,7 +49,9 @@ impl Config {
     }
 
     pub(crate) fn check(self) -> Config {
-        assert!(self.patience().as_millis() <= u16::MAX.into(), "a request carries 65 s at most");
+        let carried = Duration::from_millis(u16::MAX.into());
+        assert!(self.patience() <= carried, "a request carries 65 s at most");
+        assert!(self.packet_lifetime <= Duration::from_secs(3600), "no packet lives for an hour");
         self
     }
 }

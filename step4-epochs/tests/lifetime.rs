@@ -82,6 +82,10 @@ fn memory_is_bounded() {
     );
     assert_eq!(server.poll_action(), Some(Action::Note(Note::NoRoom)));
     assert_eq!(server.poll_action(), None);
+    // A duplicate needs no room.
+    let known = ask(&mut Site::new(config, EPOCH), Duration::ZERO);
+    server.handle_packet(Duration::ZERO, PEER, &known);
+    assert_eq!(server.poll_action(), Some(Action::Note(Note::DuplicateInService)));
 }
 
 #[test]

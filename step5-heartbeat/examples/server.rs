@@ -57,7 +57,7 @@ fn serve(args: Args) -> Result<ExitCode, Box<dyn Error>> {
                 let Some((_, call, body)) = in_service.pop_front() else { continue };
                 let reply = bank.serve(&body);
                 let noted: Vec<String> =
-                    udp.noted().iter().map(|(note, times)| format!("; {note}: {times}")).collect();
+                    udp.noted().iter().map(|(note, times)| format!(" ({note}: {times})")).collect();
                 let (debits, balance) = (bank.debits(), bank.balance());
                 writeln!(
                     stdout(),

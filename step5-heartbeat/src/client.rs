@@ -1,7 +1,7 @@
 //! The asking half: calls that await their reply.
 //!
 //! Invariant: a call is in `calls` from its request to its end, and whoever removes it ends it. No
-//! number is used twice, and no request leaves when its patience is over.
+//! number is used twice, and no request is handed out when its patience is over.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -69,7 +69,8 @@ impl Client {
             return out.deliver(Deliver::Failed { call: id, error: CallError::Unreachable });
         }
         // Rounded up: the server may keep the reply for longer, never for less.
-        let patience = left.as_nanos().div_ceil(1_000_000) as u16;
+        let patience = u16::try_from(left.as_nanos().div_ceil(1_000_000));
+        let patience = patience.expect("the configuration was checked");
         let retransmit_after = self.config.retransmit_after.as_millis() as u16;
         let kind = Kind::Request { patience, retransmit_after };
         let (server, body) = (call.server, call.body.clone());

@@ -1,7 +1,7 @@
 //! What is due, and when: the binary heap of §4.2.3.
 //!
-//! Invariant: the entry on top of the heap is armed. Below it may lie cancelled ones, fewer than
-//! the armed ones or few: to find an entry in a heap takes long, so cancelling only forgets it.
+//! Invariant: the entry on top of the heap is armed. Below it lie at most 64 more cancelled ones
+//! than armed ones: to find an entry in a heap takes long, so cancelling only forgets it.
 
 use std::collections::HashMap;
 
@@ -51,7 +51,7 @@ struct Entry {
     timer: Timer,
 }
 
-/// So many cancelled entries are not worth a prune.
+/// So many more cancelled entries than armed ones are not worth a prune.
 const PRUNE_ABOVE: usize = 64;
 
 impl Timers {

@@ -1,4 +1,4 @@
-//! What one datagram carries: a header of fixed size, the body, and a checksum over both.
+//! What one datagram carries: a header whose size its kind fixes, the body, and a checksum over both.
 //!
 //! Invariant: what `decode` accepts, `encode` gives back byte for byte.
 
@@ -12,12 +12,12 @@ use crate::epoch::Epoch;
 /// The largest datagram, in bytes: it passes every path that QUIC asks for (RFC 9000, section 14) without IP cutting it.
 pub const DATAGRAM_MAX: usize = 1200;
 /// The largest body, in bytes: what header and checksum leave of a datagram.
-pub const BODY_MAX: usize = DATAGRAM_MAX - HEADER_LEN - CHECKSUM_LEN;
+pub const BODY_MAX: usize = DATAGRAM_MAX - HEADER_MAX - CHECKSUM_LEN;
 
 const MAGIC: [u8; 2] = *b"UV";
 const VERSION: u8 = 4;
-/// Of the kind with the longest.
-const HEADER_LEN: usize = 39;
+/// Of the kind that has the longest.
+const HEADER_MAX: usize = 39;
 const CHECKSUM_LEN: usize = 4;
 const CODEC: Configuration<BigEndian, Fixint, Limit<DATAGRAM_MAX>> =
     bincode::config::standard().with_big_endian().with_fixed_int_encoding().with_limit();
@@ -98,7 +98,7 @@ impl Packet {
             seq: self.seq,
         };
         let mut datagram = bincode::serde::encode_to_vec(&header, CODEC)
-            .expect("a header has a fixed size, far below the limit");
+            .expect("a header is far shorter than the limit");
         datagram.extend_from_slice(&self.body);
         let sum = checksum(&datagram);
         datagram.extend_from_slice(&sum.to_be_bytes());

@@ -1,7 +1,7 @@
 //! The driver on real sockets, and two real processes on a lossy link.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lab::demo::{Args, Outcome, Step};
 use step5_heartbeat::{Config, Deliver, Epoch, Kind, Packet, Udp};
@@ -41,12 +41,35 @@ fn garbage_is_counted_and_requests_are_served() {
 }
 
 #[test]
+fn a_copy_in_the_socket_finds_its_record() {
+    // It comes in time, but the server looks at its socket only when the record is due to go.
+    let config = Config { packet_lifetime: Duration::ZERO, ..Config::default() };
+    let mut server = Udp::bind(any_port(), config, EPOCH).unwrap();
+    let address = server.socket().local_addr().unwrap();
+    let client = UdpSocket::bind(any_port()).unwrap();
+    let send = |seq| {
+        let kind = Kind::Request { patience: 1, retransmit_after: 200 };
+        let packet = Packet { kind, client: EPOCH, server: EPOCH, seq, body: b"debit 10".to_vec() };
+        client.send_to(&packet.encode(), address).unwrap();
+    };
+    send(1);
+    let Deliver::Request { call, .. } = server.receive().unwrap() else { panic!("no request") };
+    server.send_reply(call, b"balance 990".to_vec()).unwrap();
+    send(1);
+    send(2);
+    let arrived = Instant::now();
+    while arrived.elapsed() < Duration::from_millis(5) {}
+    let Deliver::Request { call, .. } = server.receive().unwrap() else { panic!("no request") };
+    assert_eq!(call.seq, 2);
+    assert_eq!(server.noted()["duplicate, kept reply sent again"], 1);
+}
+
+#[test]
 fn two_processes_on_a_lossy_link_debit_exactly_once() {
-    // 30 % lost, 20 % doubled, over loopback.
+    // 30 % lost, 20 % doubled, over loopback. Rarely ten attempts are lost, and the end is unknown.
     let outcome = Outcome::of(STEP, &Args::lossy(40)).unwrap();
-    assert_eq!((outcome.replies, outcome.unknown), (40, 0), "{outcome}");
-    assert_eq!(outcome.executed, 40, "{outcome}");
-    assert!(outcome.held());
+    assert!(outcome.held(), "{outcome}");
+    assert!(outcome.replies >= 38, "{outcome}");
 }
 
 #[test]

@@ -61,7 +61,9 @@ fn one_line<A: CommandFactory>(error: &clap::Error) -> String {
     let what = what.join(" ");
     match error.kind() {
         // The value's own parser says what is allowed.
-        ErrorKind::ValueValidation => what,
+        ErrorKind::ValueValidation => {
+            what.replace("invalid digit found in string", "not a whole number")
+        }
         _ => {
             let command = A::command();
             let flags = command.get_arguments().filter_map(|arg| arg.get_long());

@@ -14,8 +14,8 @@ const ROW: f64 = 26.0;
 const PAUSE: f64 = 18.0;
 const PAUSE_FROM: Time = Time::from_millis(50);
 const TOP: f64 = 48.0;
-const TIME_X: f64 = 56.0;
-const FIRST_X: f64 = 246.0;
+const TIME_X: f64 = 66.0;
+const FIRST_X: f64 = 254.0;
 const SITE_GAP: f64 = 300.0;
 const NOTE_WIDTH: f64 = 190.0;
 /// What fits beside a site's line, in characters.
@@ -155,7 +155,8 @@ fn draw_packet(svg: &mut String, start: Point, to: f64, ends: Vec<Point>, label:
     let late = |end: &Point| end.1 - start.1 > 2.5 * ROW;
     let aim = ends.iter().copied().find(|end| !late(end)).unwrap_or((to, start.1 + 0.7 * ROW));
     for end in &ends {
-        let turn = between(start, aim, 0.8);
+        // Detours of different packets come down side by side.
+        let turn = between(start, aim, 0.74 + start.1 % 5.0 * 0.03);
         match late(end) {
             true => arrow(svg, &[start, turn, (turn.0, end.1 - 8.0), *end]),
             false => arrow(svg, &[start, *end]),

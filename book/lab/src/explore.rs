@@ -1,4 +1,5 @@
-//! Exploration: all plans of up to `k` faults, the fewest faults first, each run from the start on the real core.
+//! Exploration: all plans of up to `k` faults, the fewest faults first, each run from the start on
+//! the real core. A packet suffers one fault at most, and so does an event.
 
 use rayon::prelude::*;
 
@@ -10,8 +11,8 @@ use crate::world::run;
 
 /// Longer than a core waits before it sends again.
 const BEYOND_A_TIMEOUT: Time = Time::from_millis(300);
-/// Nearly as long as a packet may live.
-const BEYOND_PATIENCE: Time = Time::from_secs(25);
+/// Nearly as long as the steps say that a packet may live.
+const NEARLY_A_LIFETIME: Time = Time::from_secs(29);
 /// How long a crashed site is down.
 const DOWN: Time = Time::from_millis(50);
 
@@ -95,9 +96,9 @@ fn strikes(point: Point, faults: Faults) -> Vec<Fault> {
                 Fate::Drop,
                 Fate::Duplicate(Time::ZERO),
                 Fate::Duplicate(BEYOND_A_TIMEOUT),
-                Fate::Duplicate(BEYOND_PATIENCE),
+                Fate::Duplicate(NEARLY_A_LIFETIME),
                 Fate::Delay(BEYOND_A_TIMEOUT),
-                Fate::Delay(BEYOND_PATIENCE),
+                Fate::Delay(NEARLY_A_LIFETIME),
                 Fate::Reorder,
             ];
             fates.map(|fate| Fault::Packet(pick, fate)).into()

@@ -29,8 +29,8 @@ pub struct LinkArgs {
     /// Lose exactly these datagrams, counted from 1: 1,3
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = parse_number)]
     pub drop: Vec<u64>,
-    /// The same seed, the same losses
-    #[arg(long, default_value_t = 1)]
+    /// The same seed, the same losses; step 1 gets some calls through with this one
+    #[arg(long, default_value_t = 2)]
     pub seed: u64,
 }
 
@@ -121,6 +121,10 @@ impl Lossy {
     }
 }
 
+/// A datagram that is overdue by so much is lost: this process was stopped, and a packet must not
+/// outlive its time because of that.
+const TOO_LATE: Time = Time::from_secs(1);
+
 /// A thread that sends each datagram when its time has come.
 fn spawn_holder(socket: UdpSocket) -> Sender<Later> {
     let (sender, receiver) = mpsc::channel();
@@ -145,7 +149,9 @@ fn hold(socket: &UdpSocket, receiver: &Receiver<Later>) {
             }
             Err(RecvTimeoutError::Timeout) => {
                 let due = held.pop_first().expect("its time came");
-                let _ = socket.send_to(&due.1.datagram, due.1.to);
+                if due.1.at.elapsed() < TOO_LATE {
+                    let _ = socket.send_to(&due.1.datagram, due.1.to);
+                }
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -29,6 +29,8 @@ pub(crate) struct Held {
     pub(crate) key: (Time, u64),
     /// Its place in the list of events.
     pub(crate) event: usize,
+    /// Which of the packet's copies it is.
+    pub(crate) copy: usize,
 }
 
 /// What becomes of one datagram.
@@ -88,7 +90,7 @@ impl Network {
         }
         if let Some((Weather::Restarts, random)) = &mut self.storm {
             for _ in 0..random.random_range(1..=2) {
-                let site = random.random_range(0..=1);
+                let site = random.random_range(0..=self.clients);
                 crashes.push((site, millis(random, 0, 1000), Some(millis(random, 10, 1000))));
             }
         }
@@ -115,6 +117,13 @@ impl Network {
     /// The datagram just judged waits to be overtaken on this path.
     pub(crate) fn hold(&mut self, path: (usize, usize), held: Held) {
         self.held.insert(path, held);
+    }
+
+    /// The faults on packets that were never sent.
+    pub(crate) fn unstruck(&self) -> Vec<Fault> {
+        let sent = |kind| self.counts.get(kind).copied().unwrap_or(0);
+        let never = |fault: &&Fault| matches!(fault, Fault::Packet(pick, _) if pick.number > sent(pick.kind));
+        self.plan.faults.iter().filter(never).copied().collect()
     }
 
     fn fates(&mut self, label: &str) -> Vec<Fate> {

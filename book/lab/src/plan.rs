@@ -11,6 +11,22 @@ use crate::node::Time;
 pub const KINDS: [&str; 7] =
     ["packet", "request", "reply", "stale", "working", "heartbeat", "no_call"];
 
+/// An example of each part that a plan may have.
+const FORMS: [&str; 12] = [
+    "drop reply 1",
+    "duplicate request 1 by 3 s",
+    "delay packet 2 by 300 ms",
+    "reorder request 1",
+    "crash B at 20 ms for 50 ms",
+    "service takes 500 ms",
+    "2 calls",
+    "2 calls at once",
+    "storm 7",
+    "restart storm 7",
+    "slow storm 7",
+    "no faults",
+];
+
 /// What is asked, and what goes wrong. The default is one call and no fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -170,11 +186,10 @@ fn parse_fault(words: &[&str]) -> Result<Fault, String> {
             Fault::Packet(parse_pick(kind, number)?, Fate::Delay(parse_time(time)?))
         }
         ["crash", site, ref when @ ..] => parse_crash(site, when)?,
-        _ => {
-            return Err(
-                "allowed are drop, duplicate, delay, reorder, crash, service takes, calls, storm, no faults".into(),
-            );
+        [first, ..] if let Some(form) = FORMS.iter().find(|form| form.starts_with(first)) => {
+            return Err(format!("it is written like this: {form}"));
         }
+        _ => return Err(format!("allowed are: {}", FORMS.join("; "))),
     })
 }
 
@@ -232,8 +247,10 @@ pub(crate) fn parse_time(words: &[&str]) -> Result<Time, String> {
         _ => 0,
     };
     match number.parse::<u64>() {
-        Ok(number @ 0..=3_600_000) if factor > 0 => Ok(Time::from_millis(number * factor)),
-        _ => Err("a time is a whole number of ms or s: 20 ms, 2 s".into()),
+        Ok(number @ 0..=3_600_000) if (1..=3_600_000).contains(&(number.max(1) * factor)) => {
+            Ok(Time::from_millis(number * factor))
+        }
+        _ => Err("a time is a whole number of ms or s, an hour at most: 20 ms, 2 s".into()),
     }
 }
 

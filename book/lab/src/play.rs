@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fs;
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -33,11 +34,11 @@ struct Args {
     #[arg(default_value = "no faults")]
     plan: Plan,
     /// Write the space-time diagram into this file, as SVG
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "explore")]
     diagram: Option<PathBuf>,
     /// Add every fault of the network at every place, up to so many at once, and find the shortest
     /// plan that breaks a promise
-    #[arg(long, value_name = "FAULTS", value_parser = clap::value_parser!(u8).range(1..=5))]
+    #[arg(long, value_name = "FAULTS", value_parser = clap::value_parser!(u8).range(1..=4))]
     explore: Option<u8>,
     /// Explore crashes, too
     #[arg(long, requires = "explore")]
@@ -54,7 +55,10 @@ pub fn main<N: Node>() -> ExitCode {
 
 fn show<N: Node>(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let run = run::<N>(&args.plan);
-    print!("{run}");
+    write!(stdout(), "{run}")?;
+    for fault in &run.unstruck {
+        eprintln!("never came about: {fault}");
+    }
     if let Some(file) = &args.diagram {
         fs::write(file, diagram(&run.events, &args.plan.to_string()))
             .map_err(|error| format!("{}: {error}", file.display()))?;
@@ -65,11 +69,12 @@ fn show<N: Node>(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
 fn search<N: Node>(args: &Args, faults_max: usize) -> Result<ExitCode, Box<dyn Error>> {
     let faults = if args.crashes { Faults::Crashes } else { Faults::Network };
     let found = explore::<N>(&args.plan, faults, faults_max);
-    println!("{} plans", found.plans);
+    let mut out = stdout();
+    writeln!(out, "{} plans", found.plans)?;
     match &found.broken {
-        None => println!("verdict: no promise broken with up to {faults_max} faults"),
+        None => writeln!(out, "verdict: no promise broken with up to {faults_max} faults")?,
         Some((plan, verdict)) => {
-            println!("shortest plan that breaks one: {plan}\nverdict: {verdict}")
+            writeln!(out, "shortest plan that breaks one: {plan}\nverdict: {verdict}")?;
         }
     }
     Ok(cli::verdict(found.broken.is_none()))

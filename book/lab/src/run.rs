@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::events::{Event, Trace};
 use crate::node::Time;
+use crate::plan::Fault;
 use crate::verdict::Verdict;
 
 /// A run that came to rest.
@@ -17,6 +18,8 @@ pub struct Run {
     pub cost: Cost,
     /// Where another fault could have struck, in order.
     pub points: Vec<Point>,
+    /// Faults of the plan that never came about.
+    pub unstruck: Vec<Fault>,
 }
 
 /// What a run cost.

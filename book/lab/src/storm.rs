@@ -25,7 +25,7 @@ pub struct Score {
     pub never_ended: Tally,
     /// In which a call failed.
     pub gave_up: Tally,
-    /// In which a call ended again or something was left over.
+    /// In which a call ended again, something was left over, or the run did not come to rest.
     pub untidy: Tally,
     /// What no packet shows, and how often.
     pub notes: BTreeMap<String, u64>,
@@ -67,7 +67,9 @@ impl Score {
             wrong_reply: tally(ended(End::WrongReply)),
             never_ended: tally(ended(End::Never)),
             gave_up: tally(ended(End::Failed)),
-            untidy: tally(run.verdict.ended_again > 0 || run.verdict.left_over > 0),
+            untidy: tally(
+                run.verdict.ended_again > 0 || run.verdict.left_over > 0 || run.verdict.stopped,
+            ),
             notes,
         }
     }

@@ -9,6 +9,8 @@ pub struct Verdict {
     pub calls: Vec<CallVerdict>,
     /// How often a process was told the end of a call that had ended already.
     pub ended_again: u32,
+    /// Whether the bench stopped it: it had not come to rest after very many events.
+    pub stopped: bool,
     /// Entries that living sites still held when nothing was left to happen.
     pub left_over: usize,
 }
@@ -50,6 +52,8 @@ pub enum Breach {
     EndedAgain,
     /// Something is held that will never be freed.
     LeftOver,
+    /// It does not come to rest.
+    NeverRests,
 }
 
 impl Verdict {
@@ -57,6 +61,7 @@ impl Verdict {
     pub fn breach(&self) -> Option<Breach> {
         let any = |breaks: fn(&CallVerdict) -> bool| self.calls.iter().any(breaks);
         [
+            (self.stopped, Breach::NeverRests),
             (any(|call| call.executed > 1), Breach::RanTwice),
             (any(|call| call.end == End::WrongReply), Breach::WrongReply),
             (any(|call| call.end == End::Never), Breach::NeverEnded),
@@ -65,11 +70,6 @@ impl Verdict {
         ]
         .into_iter()
         .find_map(|(broken, breach)| broken.then_some(breach))
-    }
-
-    /// Whether a call failed: legitimate, but not what one hopes for of a server that lives.
-    pub fn gave_up(&self) -> bool {
-        self.calls.iter().any(|call| call.end == End::Failed)
     }
 }
 
@@ -82,6 +82,9 @@ impl fmt::Display for Verdict {
             let calls: Vec<String> =
                 calls.map(|(i, call)| format!("call {}: {call}", i + 1)).collect();
             write!(f, "{}", calls.join("; "))?;
+        }
+        if self.stopped {
+            write!(f, "; stopped, it does not come to rest")?;
         }
         if self.ended_again > 0 {
             write!(f, "; ended again {}×", self.ended_again)?;
@@ -119,6 +122,7 @@ impl fmt::Display for Breach {
             Breach::NeverEnded => "never ended",
             Breach::EndedAgain => "ended again",
             Breach::LeftOver => "left over",
+            Breach::NeverRests => "never rests",
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::verdict::{CallVerdict, End, Verdict};
 /// The server's site; all others are clients.
 const SERVER: usize = 1;
 /// A run that has not come to rest after so many events never will.
-const EVENTS_MAX: u32 = 20_000;
+const EVENTS_MAX: u32 = 200_000;
 
 /// Runs a plan on a core until nothing is left to happen.
 pub fn run<N: Node>(plan: &Plan) -> Run {
@@ -24,7 +24,9 @@ pub fn run<N: Node>(plan: &Plan) -> Run {
     for client in world.clients() {
         world.ask(client);
     }
-    while world.event < EVENTS_MAX && world.next() {}
+    while !world.run.verdict.stopped && world.next() {
+        world.run.verdict.stopped = world.event == EVENTS_MAX;
+    }
     world.finish()
 }
 
@@ -99,6 +101,7 @@ impl<N: Node> World<N> {
                 verdict: Verdict::default(),
                 cost: Cost::default(),
                 points: Vec::new(),
+                unstruck: Vec::new(),
             },
             crashes: plan.faults.clone(),
             network,
@@ -194,16 +197,17 @@ impl<N: Node> World<N> {
         self.run.points.push(Point::Packet(self.run.cost.packets));
         let Transit { arrivals, late, holds, overtaken } =
             self.network.transit(self.now, (from, to), &label);
-        if let Some((held, arrives)) = overtaken {
-            self.release(held, arrives);
-        }
-        for at in &arrivals {
+        for (copy, at) in arrivals.iter().enumerate() {
             let datagram = datagram.clone();
             let key = self.schedule(*at, Due::Arrival { from, to, datagram });
-            if holds {
+            if holds && copy == 0 {
                 let event = self.run.events.len();
-                self.network.hold((from, to), Held { key, event });
+                self.network.hold((from, to), Held { key, event, copy });
             }
+        }
+        // After this one, though at the same moment.
+        if let Some((held, arrives)) = overtaken {
+            self.release(held, arrives);
         }
         self.record(from, What::Sent { to, label, arrivals, late });
     }
@@ -213,7 +217,7 @@ impl<N: Node> World<N> {
         if let Some(due) = self.due.remove(&held.key) {
             self.schedule(arrives, due);
             if let What::Sent { arrivals, .. } = &mut self.run.events[held.event].what {
-                *arrivals = vec![arrives];
+                arrivals[held.copy] = arrives;
             }
         }
     }
@@ -318,8 +322,15 @@ impl<N: Node> World<N> {
             },
         });
         self.run.verdict.calls = calls.collect();
+        self.run.unstruck = self.network.unstruck();
+        let timed = |fault: &Fault| {
+            matches!(fault, Fault::Crash { when: When::At(_), .. } | Fault::Packet(..))
+        };
+        self.run.unstruck.extend(self.crashes.iter().filter(|fault| !timed(fault)));
         // A call that waits for ever is held for ever: that is said already.
-        if self.run.verdict.calls.iter().all(|call| call.end != End::Never) {
+        if self.run.verdict.calls.iter().all(|call| call.end != End::Never)
+            && !self.run.verdict.stopped
+        {
             self.run.verdict.left_over = self.living().map(Node::entries).sum();
         }
         self.run.cost.lasted = self.now;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use lab::lossy::{LinkArgs, Lossy, Share};
 
-/// Sends datagrams 1 to 50 by the link, and gives those that arrive until 0 does.
+/// Sends datagrams 1 to 50 by the link, and gives those that arrive until 0 does. What is held back
+/// comes after 0, so then it gives the first 49: nobody says when all has come.
 fn received(args: LinkArgs) -> Vec<u8> {
     let [from, to] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
     let address = to.local_addr().unwrap();
@@ -17,7 +18,6 @@ fn received(args: LinkArgs) -> Vec<u8> {
     if delay == Duration::ZERO {
         from.send_to(&[0], address).unwrap();
     }
-    // Loopback is at once; only what is held back comes later, and nobody says when all has come.
     to.set_read_timeout(Some(Duration::from_secs(2) + delay)).unwrap();
     let mut buffer = [0; 1];
     let mut numbers = Vec::new();

@@ -108,9 +108,30 @@ fn exploration_tries_every_fault_at_every_place() {
 }
 
 #[test]
-fn a_core_that_never_rests_is_stopped() {
-    let run = lab::run::<Toy<NEVER_RESTS>>(&Plan::default());
-    assert_eq!(run.verdict.calls[0].end, End::Replied);
+fn a_core_that_never_rests_is_stopped_and_said_to() {
+    assert_eq!(breach::<NEVER_RESTS>("no faults"), Some(Breach::NeverRests));
+}
+
+#[test]
+fn a_long_plan_comes_to_its_end() {
+    let run = lab::run::<Toy<NOTHING>>(&"1000 calls; service takes 2 s".parse().unwrap());
+    assert_eq!(run.verdict.breach(), None);
+    assert_eq!(run.verdict.calls.len(), 1000);
+}
+
+#[test]
+fn a_fault_that_never_comes_about_is_told() {
+    let plan: Plan = "drop reply 2; drop request 1; crash B after execution 1".parse().unwrap();
+    let unstruck = lab::run::<Toy<NOTHING>>(&plan).unstruck;
+    let unstruck: Vec<String> = unstruck.iter().map(ToString::to_string).collect();
+    assert_eq!(unstruck, ["drop reply 2", "crash B after execution 1"]);
+}
+
+#[test]
+fn crashes_are_explored_at_every_event_of_either_side() {
+    // An arrival, a service, an arrival; one execution; two packets with seven fates each.
+    let found = lab::explore::<Toy<NOTHING>>(&Plan::default(), Faults::Crashes, 1);
+    assert_eq!(found.plans, 1 + 2 * 3 + 1 + 2 * 7);
 }
 
 #[test]
@@ -136,7 +157,13 @@ fn each_fault_does_what_it_says() {
             .contains("     3 ms  B       crash\n     5 ms  B       is down, datagram lost")
     );
     let reordered = trace("2 calls at once; reorder request 1");
-    assert!(reordered.contains(r#"     5 ms  B       execute "debit 20""#), "{reordered}");
+    let at = |line: &str| reordered.find(line).expect(line);
+    assert!(
+        at(r#"     5 ms  B       execute "debit 20""#)
+            < at(r#"     5 ms  B       execute "debit 10""#)
+    );
+    let copied = trace("2 calls at once; duplicate request 1; reorder request 1");
+    assert!(copied.contains("(arrives at 5 and 1005 ms)"), "{copied}");
     let restarted = trace("crash B before execution 1 for 10 ms");
     assert!(
         restarted.contains("     5 ms  B       crash\n    15 ms  B       restart, life 2"),
