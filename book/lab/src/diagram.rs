@@ -15,11 +15,11 @@ const PAUSE: f64 = 18.0;
 const PAUSE_FROM: Time = Time::from_millis(50);
 const TOP: f64 = 48.0;
 const TIME_X: f64 = 66.0;
-const FIRST_X: f64 = 254.0;
-const SITE_GAP: f64 = 300.0;
-const NOTE_WIDTH: f64 = 190.0;
+const FIRST_X: f64 = 242.0;
+const SITE_GAP: f64 = 326.0;
+const NOTE_WIDTH: f64 = 172.0;
 /// What fits beside a site's line, in characters.
-const NOTE_CHARS: usize = 25;
+const NOTE_CHARS: usize = 24;
 
 type Point = (f64, f64);
 
@@ -29,7 +29,7 @@ pub fn diagram(events: &[Event], title: &str) -> String {
     let (width, height) = (layout.x(layout.sites - 1) + NOTE_WIDTH, layout.bottom() + 20.0);
     let mut svg = format!(
         "<svg class=\"diagram\" role=\"img\" xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" \
-         viewBox=\"0 0 {width} {height}\" font-family=\"monospace\" font-size=\"11.5\" \
+         viewBox=\"0 0 {width} {height}\" font-family=\"monospace\" font-size=\"11\" \
          fill=\"currentColor\" stroke=\"none\">\n<title>{}</title>\n",
         escape(title)
     );
