@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use step4_epochs::{Action, CallError, CallId, Config, Deliver, Epoch, Note, Port, Site};
+use step4_epochs::{
+    Action, CallError, CallId, Config, Deliver, Epoch, Kind, Note, Packet, Port, Site,
+};
 
 const EPOCH: Epoch = Epoch { counter: 1, random: 2 };
 const PORT: Port = Port { address: PEER, epoch: EPOCH };
@@ -102,6 +104,29 @@ fn a_reply_is_given_once() {
     assert!(server.send_reply(Duration::ZERO, call, Vec::new()).is_ok());
     assert!(server.send_reply(Duration::ZERO, call, Vec::new()).is_err());
     assert!(server.send_reply(Duration::ZERO, CallId { seq: 2, ..call }, Vec::new()).is_err());
+}
+
+#[test]
+fn a_packet_counts_only_if_it_names_the_call_whole() {
+    // The right number, but another life of the server, of the client, or another server.
+    let mut client = Site::new(Config::default(), EPOCH);
+    ask(&mut client, Duration::ZERO);
+    let other = Epoch { counter: 9, random: 9 };
+    let elsewhere: SocketAddr = "127.0.0.1:8".parse().unwrap();
+    for kind in [Kind::Reply, Kind::Stale { present: EPOCH }] {
+        for (from, client_epoch, server) in
+            [(PEER, EPOCH, other), (PEER, other, EPOCH), (elsewhere, EPOCH, EPOCH)]
+        {
+            let packet = Packet { kind, client: client_epoch, server, seq: 1, body: Vec::new() };
+            client.handle_packet(Duration::ZERO, from, &packet.encode());
+            assert!(
+                matches!(client.poll_action(), Some(Action::Note(_))),
+                "{packet:?} from {from}"
+            );
+            assert_eq!(client.poll_action(), None);
+        }
+    }
+    assert_eq!(client.entries(), 2);
 }
 
 #[test]

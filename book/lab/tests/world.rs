@@ -169,6 +169,8 @@ fn each_fault_does_what_it_says() {
         restarted.contains("     5 ms  B       crash\n    15 ms  B       restart, life 2"),
         "{restarted}"
     );
+    let early = trace("crash B at event 1");
+    assert!(early.contains("     5 ms  B       crash\n     5 ms  B       is down"), "{early}");
     assert!(
         trace("crash B after execution 1")
             .contains("execute \"debit 10\"\n     5 ms  B       crash")
