@@ -1,0 +1,188 @@
+//! Bad input from the local side: whoever causes it is told, and the daemon lives on.
+
+mod support;
+
+use std::path::Path;
+
+use step6_daemon::ipc::BODY_MAX;
+use step6_daemon::ipc::local::{Letter, Place, ToDaemon, ToProcess};
+use step6_daemon::ipc::noted::Noted;
+use step6_daemon::{Attachment, IpcClient, IpcError, IpcServer, RawMsg};
+use support::{count, ipcd, notes, state};
+
+/// A process that does not use the library.
+struct Raw {
+    place: Place,
+    own: Noted,
+}
+
+impl Raw {
+    fn new(state: &Path) -> Raw {
+        Raw { place: Place::read(state).unwrap(), own: Noted::make(state).unwrap() }
+    }
+
+    fn tell(&self, what: ToDaemon, body: &[u8]) -> ToProcess {
+        let process = self.own.queue().id();
+        let letter = Letter { life: self.place.life, process, what, body: body.to_vec() };
+        self.place.queue().unwrap().send(&letter.encode()).unwrap();
+        self.hear()
+    }
+
+    fn hear(&self) -> ToProcess {
+        Letter::decode(&self.own.queue().receive().unwrap()).unwrap().what
+    }
+
+    fn attach(&self, pid: u32) -> ToProcess {
+        self.tell(ToDaemon::Attach { pid, key: self.own.key() }, b"")
+    }
+}
+
+fn refused(error: IpcError) -> ToProcess {
+    ToProcess::Refused { error }
+}
+
+#[test]
+fn garbage_in_the_queue_is_dropped_and_counted() {
+    let Some(state) = state() else { return };
+    let daemon = ipcd(state.path(), &[]);
+    let raw = Raw::new(state.path());
+    let queue = raw.place.queue().unwrap();
+    for length in [0, 1, 13, 14, 100, 8192] {
+        queue.send(&vec![0x55; length]).unwrap();
+    }
+    // Garbage that says whom it is from is answered.
+    let process = raw.own.queue().id();
+    let what = ToDaemon::Detach;
+    let mut letter = Letter { life: raw.place.life, process, what, body: Vec::new() }.encode();
+    letter.pop();
+    queue.send(&letter).unwrap();
+    assert_eq!(raw.hear(), refused(IpcError::Malformed));
+    // And everybody else is served.
+    let attachment = Attachment::new(state.path()).unwrap();
+    IpcServer::new(&attachment).unwrap();
+    assert!(daemon.stop().contains("no message, dropped: 7"));
+}
+
+#[test]
+fn a_process_that_never_attached_is_refused() {
+    let Some(state) = state() else { return };
+    let _daemon = ipcd(state.path(), &[]);
+    let raw = Raw::new(state.path());
+    assert_eq!(raw.tell(ToDaemon::Open { tag: 1 }, b""), refused(IpcError::NotAttached));
+    assert_eq!(raw.tell(ToDaemon::Reply { call: 1 }, b""), refused(IpcError::NotAttached));
+}
+
+#[test]
+fn a_dead_process_cannot_attach() {
+    let Some(state) = state() else { return };
+    let _daemon = ipcd(state.path(), &[]);
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    let raw = Raw::new(state.path());
+    assert_eq!(raw.attach(child.id()), refused(IpcError::NoProcess));
+    assert_eq!(raw.attach(u32::MAX), refused(IpcError::NoProcess));
+}
+
+#[test]
+fn a_message_to_another_life_is_refused() {
+    let Some(state) = state() else { return };
+    let _daemon = ipcd(state.path(), &[]);
+    let mut raw = Raw::new(state.path());
+    raw.place.life.counter += 1;
+    assert_eq!(raw.attach(std::process::id()), refused(IpcError::NoDaemon));
+}
+
+#[test]
+fn what_is_not_in_hand_cannot_be_answered() {
+    // Unknown, another process's, and answered already.
+    let Some(state) = state() else { return };
+    let _daemon = ipcd(state.path(), &[]);
+    let raw = Raw::new(state.path());
+    assert!(matches!(raw.attach(std::process::id()), ToProcess::Attached { .. }));
+    let ToProcess::Opened { address, port, .. } = raw.tell(ToDaemon::Open { tag: 1 }, b"") else {
+        panic!("no port")
+    };
+    let request = ToDaemon::Request { tag: 2, address, epoch: raw.place.life, port };
+    let ToProcess::Request { call, .. } = raw.tell(request, b"ask") else { panic!("no request") };
+    let other = Raw::new(state.path());
+    other.attach(std::process::id());
+    assert_eq!(other.tell(ToDaemon::Reply { call }, b""), refused(IpcError::UnknownMsgId));
+    // Too long is refused, and leaves the request where it is.
+    let long = vec![0; BODY_MAX + 1];
+    assert_eq!(raw.tell(ToDaemon::Reply { call }, &long), refused(IpcError::TooLong));
+    assert_eq!(raw.tell(ToDaemon::Reply { call }, b"answer"), ToProcess::Reply { tag: 2 });
+    assert_eq!(raw.tell(ToDaemon::Reply { call }, b"again"), refused(IpcError::UnknownMsgId));
+    let request = ToDaemon::Request { tag: 3, address, epoch: raw.place.life, port };
+    let error = IpcError::TooLong;
+    assert_eq!(raw.tell(request, &long), ToProcess::Failed { tag: 3, error });
+}
+
+#[test]
+fn the_largest_body_goes_both_ways_and_no_larger() {
+    let Some(state) = state() else { return };
+    let _daemon = ipcd(state.path(), &[]);
+    let attachment = Attachment::new(state.path()).unwrap();
+    let server = IpcServer::new(&attachment).unwrap();
+    let client = IpcClient::new(&attachment, server.port());
+    let largest = RawMsg::from(vec![7; BODY_MAX]);
+    let id = client.send_request(largest.clone()).unwrap();
+    let (request, call) = server.receive_request().unwrap();
+    let longer = RawMsg::from(vec![7; BODY_MAX + 1]);
+    assert_eq!(server.send_reply(call, longer.clone()), Err(IpcError::TooLong));
+    server.send_reply(call, request).unwrap();
+    assert_eq!(client.receive_reply(id), Ok(largest));
+    assert_eq!(client.send_request(longer), Err(IpcError::TooLong));
+}
+
+#[test]
+fn nothing_leaks_in_a_thousand_rounds() {
+    // Attach, serve, call, detach: queues, threads and descriptors counted before and after.
+    let Some(state) = state() else { return };
+    let daemon = ipcd(state.path(), &[]);
+    let held = || {
+        let folder = format!("/proc/{}", daemon.child.id());
+        let entries = |name| std::fs::read_dir(format!("{folder}/{name}")).unwrap().count();
+        (entries("fd"), entries("task"), notes(state.path()).len(), count(&notes(state.path())))
+    };
+    let before = held();
+    for round in 0..1000 {
+        let attachment = Attachment::new(state.path()).unwrap();
+        let server = IpcServer::new(&attachment).unwrap();
+        if round % 10 == 0 {
+            let client = IpcClient::new(&attachment, server.port());
+            let id = client.send_request("ask".into()).unwrap();
+            let (request, call) = server.receive_request().unwrap();
+            server.send_reply(call, request).unwrap();
+            client.receive_reply(id).unwrap();
+        }
+    }
+    assert!(support::eventually(|| held() == before), "{before:?} {:?}", held());
+}
+
+#[test]
+fn queues_are_for_their_owner_alone() {
+    let Some(state) = state() else { return };
+    let _daemon = ipcd(state.path(), &[]);
+    let _attachment = Attachment::new(state.path()).unwrap();
+    for key in notes(state.path()) {
+        let status = step6_daemon::ipc::sysv::Queue::find(key).unwrap().status().unwrap();
+        assert_eq!(status.mode & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn a_process_that_asks_and_never_reads_is_let_go() {
+    // Its queue is full and its backlog, too; the daemon keeps no more for it.
+    let Some(state) = state() else { return };
+    let daemon = ipcd(state.path(), &[]);
+    let raw = Raw::new(state.path());
+    assert!(matches!(raw.attach(std::process::id()), ToProcess::Attached { .. }));
+    let process = raw.own.queue().id();
+    for tag in 0..4000 {
+        let (life, what) = (raw.place.life, ToDaemon::Open { tag });
+        let letter = Letter { life, process, what, body: Vec::new() };
+        raw.place.queue().unwrap().send(&letter.encode()).unwrap();
+    }
+    assert!(support::eventually(|| raw.own.queue().status().is_err()));
+    assert!(daemon.stop().contains("process that does not read, let go: 1"));
+}

@@ -1,0 +1,123 @@
+//! Real daemons and real processes, each test with state directories and queues of its own.
+#![allow(dead_code)] // Each test file uses its part.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use step6_daemon::ipc::noted::{Noted, clean};
+
+/// Any process of a test; killed when it is dropped.
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    /// The first line that it printed.
+    pub(crate) first: String,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Process {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        output.read_line(&mut first).unwrap();
+        Process { child, first: first.trim().into(), output }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends it in good order; its last line.
+    pub(crate) fn stop(mut self) -> String {
+        self.signal(Signal::SIGTERM);
+        self.last_line()
+    }
+
+    pub(crate) fn last_line(&mut self) -> String {
+        let lines = self.output.by_ref().lines();
+        let last = lines.map_while(Result::ok).last().unwrap_or_default();
+        assert!(self.child.wait().unwrap().success(), "{last}");
+        last
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn ipcd(state: &Path, flags: &[&str]) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ipcd"));
+    command.args(["--listen", "127.0.0.1:0", "--state"]).arg(state).args(flags);
+    let daemon = Process::start(&mut command);
+    assert!(daemon.first.starts_with("listening on "), "{}", daemon.first);
+    daemon
+}
+
+/// A state directory. When it is dropped, so are the queues that are noted in it: exactly the test's own.
+pub(crate) struct State(tempfile::TempDir);
+
+impl State {
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        let _ = clean(self.path());
+    }
+}
+
+/// A state directory; `None`, with a word about it, where the kernel gives no queues.
+pub(crate) fn state() -> Option<State> {
+    let state = State(tempfile::tempdir().unwrap());
+    match Noted::make(state.path()) {
+        Ok(_) => Some(state),
+        Err(error) => {
+            println!("skipped: no System V queues here: {error}");
+            None
+        }
+    }
+}
+
+/// The keys of the queues that are noted in this state directory.
+pub(crate) fn notes(state: &Path) -> Vec<u32> {
+    let notes = fs::read_dir(state.join("queues")).unwrap();
+    let names = notes.map(|note| note.unwrap().file_name().into_string().unwrap());
+    names.map(|name| u32::from_str_radix(&name, 16).unwrap()).collect()
+}
+
+/// How many of these queues the kernel has.
+pub(crate) fn count(keys: &[u32]) -> usize {
+    let table = fs::read_to_string("/proc/sysvipc/msg").unwrap();
+    let key = |line: &str| line.split_whitespace().next()?.parse::<i32>().ok().map(|it| it as u32);
+    table.lines().filter_map(key).filter(|key| keys.contains(key)).count()
+}
+
+/// Waits, for what another process does, ten seconds at most.
+pub(crate) fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+    (0..1000).any(|_| {
+        let held = holds();
+        if !held {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        held
+    })
+}
+
+pub(crate) fn example(name: &str) -> PathBuf {
+    let [path] = lab::examples::examples([name]).unwrap();
+    path
+}
