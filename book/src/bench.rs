@@ -43,6 +43,13 @@ lab::node!(
     }, epochs
 );
 
+lab::node!(
+    /// The sixth step: the core of the fifth, byte for byte.
+    Step6: step6_daemon, |epoch| {
+        step6_daemon::Site::new(step6_daemon::Config::default(), epoch)
+    }, epochs
+);
+
 /// A core that the bench can run.
 #[derive(Clone, Copy)]
 pub struct Core {
@@ -79,12 +86,13 @@ impl Core {
 }
 
 /// The columns of the matrix and the rows of the scoreboard.
-pub const STEPS: [Core; 5] = [
+pub const STEPS: [Core; 6] = [
     Core::of::<Step1>("step1-udp", "step1-play"),
     Core::of::<Step2>("step2-retransmit", "step2-play"),
     Core::of::<Step3>("step3-dedup", "step3-play"),
     Core::of::<Step4>("step4-epochs", "step4-play"),
     Core::of::<Step5>("step5-heartbeat", "step5-play"),
+    Core::of::<Step6>("step6-daemon", "step6-play"),
 ];
 
 const PAPER: Core = Core::of::<Paper>("step3-dedup under the paper's rule", "step3-paper");
