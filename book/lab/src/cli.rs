@@ -3,6 +3,7 @@
 //! 0: the promise held. 1: it was broken. 2: the command could not do its work.
 
 use std::error::Error;
+use std::io::{Write, stdout};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -47,7 +48,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 
 fn refuse<A: Parser>(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        print!("{error}");
+        // Whoever reads it may stop before its end.
+        let _ = write!(stdout(), "{error}");
         return ExitCode::SUCCESS;
     }
     eprintln!("{}", one_line::<A>(error));

@@ -1,7 +1,7 @@
 //! The command line of the steps' `demo` examples: the bank between two real processes over a lossy link.
 
 use std::error::Error;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -75,7 +75,7 @@ pub struct Step {
 pub fn main(step: Step) -> ExitCode {
     cli::run(|args: Args| {
         let outcome = Outcome::of(step, &args)?;
-        println!("{outcome}");
+        writeln!(stdout(), "{outcome}")?;
         Ok(cli::verdict(outcome.held()))
     })
 }
