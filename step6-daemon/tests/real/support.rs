@@ -1,5 +1,4 @@
 //! Real daemons and real processes, each test with state directories and queues of its own.
-#![allow(dead_code)] // Each test file uses its part.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

@@ -1,14 +1,12 @@
 //! Bad input from the local side: whoever causes it is told, and the daemon lives on.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::{count, ipcd, notes, state};
 use step6_daemon::ipc::BODY_MAX;
 use step6_daemon::ipc::local::{Letter, Place, ToDaemon, ToProcess};
 use step6_daemon::ipc::noted::Noted;
 use step6_daemon::{Attachment, IpcClient, IpcError, IpcServer, RawMsg};
-use support::{count, ipcd, notes, state};
 
 /// A process that does not use the library.
 struct Raw {
@@ -156,7 +154,7 @@ fn nothing_leaks_in_a_thousand_rounds() {
             client.receive_reply(id).unwrap();
         }
     }
-    assert!(support::eventually(|| held() == before), "{before:?} {:?}", held());
+    assert!(crate::support::eventually(|| held() == before), "{before:?} {:?}", held());
 }
 
 #[test]
@@ -183,6 +181,6 @@ fn a_process_that_asks_and_never_reads_is_let_go() {
         let letter = Letter { life, process, what, body: Vec::new() };
         raw.place.queue().unwrap().send(&letter.encode()).unwrap();
     }
-    assert!(support::eventually(|| raw.own.queue().status().is_err()));
+    assert!(crate::support::eventually(|| raw.own.queue().status().is_err()));
     assert!(daemon.stop().contains("process that does not read, let go: 1"));
 }

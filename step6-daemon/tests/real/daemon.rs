@@ -1,17 +1,15 @@
 //! Real daemons, real processes, and what becomes of them.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{Process, count, eventually, example, ipcd, notes, state};
 use nix::sys::signal::Signal;
 use step6_daemon::ipc::Outcome;
 use step6_daemon::{Attachment, IpcClient, IpcError, IpcPort, IpcServer, RawMsg};
-use support::{Process, count, eventually, example, ipcd, notes, state};
 
 const LOSSY: [&str; 4] = ["--loss", "0.3", "--duplicate", "0.2"];
 
