@@ -15,7 +15,7 @@ fn no_storm_breaks_a_promise() {
         let score = lab::storms::<Step>(weather, 0..20_000, || ());
         let broken = [score.ran_twice, score.wrong_reply, score.never_ended, score.untidy];
         assert_eq!(broken.map(|tally| tally.first), [None; 4], "{weather:?} {score:?}");
-        assert!(score.gave_up.count > 0, "{score:?}");
+        assert_eq!(score.gave_up.count > 0, weather != Weather::Slow, "{weather:?} {score:?}");
     }
 }
 
@@ -35,12 +35,11 @@ fn storms_reach_everything_that_this_step_can_do() {
 }
 
 #[test]
-fn a_living_server_is_given_up_only_if_nothing_gets_through() {
-    // A service of 3 to 8 s. What remains are calls whose first ten attempts were all in vain.
+fn no_living_server_is_given_up() {
+    // A service of 3 to 8 s, which is longer than the patience (§3.3).
     let score = lab::storms::<Step>(Weather::Slow, 0..20_000, || ());
-    let network = lab::storms::<Step>(Weather::Network, 0..20_000, || ());
-    assert!(score.gave_up.count < 2 * network.gave_up.count, "{score:?} {network:?}");
-    assert!(score.gave_up.count < score.storms / 50, "{score:?}");
+    assert_eq!(score.gave_up.first, None, "{score:?}");
+    assert!(score.notes["duplicate, still in service"] > 1000, "{score:?}");
 }
 
 #[test]

@@ -102,7 +102,9 @@ impl Network {
         let usual = now + LATENCY;
         let arrivals = match &mut self.storm {
             None => vec![usual],
-            Some((_, random)) => weather(random, usual),
+            // So little that nobody is given up there for want of a packet.
+            Some((Weather::Slow, random)) => weather(random, usual, 10),
+            Some((_, random)) => weather(random, usual, 30),
         };
         let fates: Vec<Fate> = self.fates(label);
         let arrivals = fates.iter().fold(arrivals, |arrivals, fate| suffer(*fate, arrivals));
@@ -142,14 +144,14 @@ impl Network {
     }
 }
 
-/// What a storm does to a datagram.
-fn weather(random: &mut Pcg64Mcg, usual: Time) -> Vec<Time> {
+/// What a storm does to a datagram, which loses this percentage of all, and delays it of the rest.
+fn weather(random: &mut Pcg64Mcg, usual: Time, percent: u32) -> Vec<Time> {
     let copies = match random.random_range(0..100) {
-        0..30 => 0,
-        30..50 => 2,
+        number if number < percent => 0,
+        number if number < percent + 20 => 2,
         _ => 1,
     };
-    let arrivals = (0..copies).map(|_| match random.random_bool(0.3) {
+    let arrivals = (0..copies).map(|_| match random.random_ratio(percent, 100) {
         true => usual + millis(random, 0, 2000),
         false => usual,
     });

@@ -109,7 +109,7 @@ pub enum Weather {
     Network,
     /// That, and sites that crash and come back.
     Restarts,
-    /// That network, and a service that takes 3 to 8 s.
+    /// A network that loses 10 %, doubles 20 % and delays 10 %, and a service that takes 3 to 8 s.
     Slow,
 }
 
