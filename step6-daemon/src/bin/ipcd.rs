@@ -1,5 +1,6 @@
 //! The daemon: `ipcd --help`.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::{Write, stdout};
 use std::process::ExitCode;
@@ -11,11 +12,13 @@ use step6_daemon::daemon::{Faults, Options};
 const HELP: &str = "The communication server of this host, until it is interrupted
 
 Usage: ipcd [--listen IP:PORT] [--state DIRECTORY] [--trace]
+            [--drop NUMBERS] [--loss SHARE] [--duplicate SHARE] [--seed NUMBER]
 
   --listen IP:PORT    Where to listen; other hosts must reach it [default: 127.0.0.1:7373]
   --state DIRECTORY   Where it keeps its epoch, and processes find it [default: target/ipcd]
-  --trace             Print every packet, with the thread that had it
+  --trace             Print every packet, with the thread that has it in hand
 For trying things out:
+  --drop NUMBERS      Lose exactly these of the packets sent: 1,3
   --loss SHARE        Lose this share of the packets sent: 0.3 [default: 0]
   --duplicate SHARE   Send this share of the packets twice: 0.2 [default: 0]
   --seed NUMBER       The same seed, the same losses [default: 1]";
@@ -74,6 +77,7 @@ fn parse(mut flags: impl Iterator<Item = String>) -> Result<Option<Options>, Str
                 let wrong = "an address is IP:PORT, like 127.0.0.1:7373 or [::1]:7373";
                 options.listen = value()?.parse().map_err(|_| wrong)?;
             }
+            "--drop" => options.faults.drop = numbers(&value()?)?,
             "--loss" => options.faults.loss = share(&value()?)?,
             "--duplicate" => options.faults.duplicate = share(&value()?)?,
             "--seed" => {
@@ -84,6 +88,12 @@ fn parse(mut flags: impl Iterator<Item = String>) -> Result<Option<Options>, Str
         }
     }
     Ok(Some(options))
+}
+
+fn numbers(text: &str) -> Result<BTreeSet<u64>, String> {
+    let number = |text: &str| text.trim().parse().ok().filter(|number| *number > 0);
+    let numbers: Option<_> = text.split(',').map(number).collect();
+    numbers.ok_or("packets are counted from 1: 1,3".into())
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -13,6 +13,8 @@ use crate::ipc::noted::Noted;
 use crate::ipc::sysv::{Queue, open_process};
 use crate::site::{CallError, CallId, Deliver, Port, SendError, Time};
 
+const THREAD: &str = "I/O Local";
+
 /// What the thread needs beyond the site.
 pub(super) struct Local {
     pub(super) queue: Queue,
@@ -23,7 +25,7 @@ pub(super) struct Local {
 /// Waits for messages until the daemon's queue is removed.
 pub(super) fn run(door: &Door, local: &Local, deaths: &Deaths) {
     while let Ok(bytes) = local.queue.receive() {
-        door.enter("I/O Local", |inside, now| match Letter::decode(&bytes) {
+        door.enter(THREAD, |inside, now| match Letter::decode(&bytes) {
             Ok(letter) => handle(inside, now, local, deaths, letter),
             Err(Malformed { process }) => {
                 inside.count("no message, dropped");
@@ -134,6 +136,7 @@ fn reply(
 ) -> Result<(), IpcError> {
     check_length(body)?;
     let call = inside.processes.answered(process, number)?;
+    inside.trace.answered(THREAD, body);
     inside.site.send_reply(now, call, Envelope::Reply.wrap(body)).map_err(conclude)
 }
 
@@ -150,24 +153,29 @@ fn give_up(inside: &mut Inside, now: Time, abandoned: Vec<CallId>) {
 }
 
 /// What the site has for a process. A caller that is gone leaves nothing to deliver to.
-pub(super) fn deliver(inside: &mut Inside, now: Time, what: Deliver) {
+pub(super) fn deliver(inside: &mut Inside, thread: &str, now: Time, what: Deliver) {
     let (call, end) = match what {
-        Deliver::Request { call, body } => return serve(inside, now, call, &body),
+        Deliver::Request { call, body } => return serve(inside, thread, now, call, &body),
         Deliver::Reply { call, body } => (call, Envelope::open(&body).map(<[u8]>::to_vec)),
         Deliver::Failed { call, error } => (call, Err(error.into())),
     };
     let Some((process, tag)) = inside.processes.end(call) else {
         return inside.count("end of a call whose process is gone, dropped");
     };
+    inside.trace.ended(thread, &end);
     match end {
         Ok(body) => inside.processes.put(process, ToProcess::Reply { tag }, body),
         Err(error) => inside.processes.put(process, ToProcess::Failed { tag, error }, Vec::new()),
     }
 }
 
-fn serve(inside: &mut Inside, now: Time, call: CallId, body: &[u8]) {
+fn serve(inside: &mut Inside, thread: &str, now: Time, call: CallId, body: &[u8]) {
     let done = match body.split_first_chunk::<PORT_LEN>() {
-        Some((port, body)) => inside.processes.serve(call, u64::from_be_bytes(*port), body),
+        Some((port, body)) => {
+            let port = u64::from_be_bytes(*port);
+            inside.trace.served(thread, port, body);
+            inside.processes.serve(call, port, body)
+        }
         None => Err(IpcError::NoSuchPort),
     };
     match done {

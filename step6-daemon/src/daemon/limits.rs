@@ -16,3 +16,6 @@ pub(super) const PROCESSES_MAX: usize = 1024;
 /// How many messages wait for a process at most. What it may rightly be owed is fewer; one that asks
 /// on and on and never reads is let go.
 pub(super) const BACKLOG_MAX: usize = 2 * (CALLS_MAX + SERVING_MAX + PORTS_MAX);
+/// How many bytes of a socket's buffer a datagram takes at least. Linux counts its own description of the
+/// datagram, too, which alone takes more.
+pub(super) const DATAGRAM_MIN: usize = 256;

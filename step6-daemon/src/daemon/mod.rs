@@ -4,25 +4,29 @@
 //! out, and wakes Timer only when something is due earlier than before.
 
 mod deaths;
+mod faults;
 mod io_local;
 mod limits;
 mod processes;
 mod receive;
 mod send;
 mod timer;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::{io, process};
 
 use crossbeam_channel::{Sender, bounded};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 use nix::time::{ClockId, clock_gettime};
 
-pub use send::Faults;
+pub use faults::Faults;
 
 use crate::config::Config;
 use crate::epoch::Life;
@@ -33,6 +37,7 @@ use crate::wire::Packet;
 use deaths::Deaths;
 use io_local::Local;
 use processes::Processes;
+use trace::Trace;
 
 /// A daemon that runs; it stops when it is dropped.
 #[derive(Debug)]
@@ -53,7 +58,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where it keeps its epoch and the names of its queues.
     pub state: PathBuf,
-    /// Whether it prints every packet, with the thread that had it.
+    /// Whether it prints what each thread does.
     pub trace: bool,
     /// A worse network.
     pub faults: Faults,
@@ -73,11 +78,14 @@ struct Inside {
     processes: Processes,
     /// `None` when the daemon stops: then Send has had its last packet.
     send: Option<Sender<(SocketAddr, Packet)>>,
+    faults: Faults,
     noted: BTreeMap<String, u64>,
-    trace: bool,
+    trace: Trace,
     stops: bool,
-    /// Timer waits until Receive has handled a packet.
-    timer_yields: bool,
+    /// How many datagrams were handled.
+    received: u64,
+    /// Timer waits until Receive has handled so many, or finds no more.
+    timer_yields: Option<u64>,
 }
 
 impl Daemon {
@@ -98,10 +106,12 @@ impl Daemon {
                 site: Site::new(Config::default(), life.epoch),
                 processes: Processes::new(life.epoch),
                 send: Some(send),
+                faults: options.faults,
                 noted: BTreeMap::new(),
-                trace: options.trace,
+                trace: Trace::new(options.trace),
                 stops: false,
-                timer_yields: false,
+                received: 0,
+                timer_yields: None,
             }),
             timer: Condvar::new(),
         });
@@ -109,9 +119,8 @@ impl Daemon {
         let local = Local { queue: queue.queue(), state: options.state.clone(), port };
 
         let mut threads = Vec::new();
-        let faults = options.faults;
         let out = Arc::clone(&socket);
-        threads.push(spawn("Send", move || send::run(&fifo, &out, faults))?);
+        threads.push(spawn("Send", move || send::run(&fifo, &out))?);
         let (inner, ended, watched) = (Arc::clone(&door), Arc::clone(&stop), Arc::clone(&socket));
         threads.push(spawn("Receive", move || receive::run(&inner, &watched, &ended))?);
         let inner = Arc::clone(&door);
@@ -164,8 +173,11 @@ impl Door {
         while let Some(action) = inside.site.poll_action() {
             match action {
                 Action::Send { to, packet } => inside.send(thread, to, packet),
-                Action::Deliver(what) => io_local::deliver(inside, now, what),
-                Action::Note(note) => inside.count(&note.to_string()),
+                Action::Deliver(what) => io_local::deliver(inside, thread, now, what),
+                Action::Note(note) => {
+                    inside.trace.noted(thread, &note.to_string());
+                    inside.count(&note.to_string());
+                }
             }
         }
         let after = inside.site.deadline();
@@ -174,9 +186,12 @@ impl Door {
         }
     }
 
-    /// Receive has handled a packet that Timer may wait for.
-    fn tell_timer(&self) {
-        if std::mem::take(&mut self.lock().timer_yields) {
+    /// Receive has handled a datagram that Timer may wait for.
+    fn tell_timer(&self, socket: &UdpSocket) {
+        let mut inside = self.lock();
+        let received = inside.received;
+        if inside.timer_yields.is_some_and(|enough| received >= enough || !readable(socket)) {
+            inside.timer_yields = None;
             self.timer.notify_one();
         }
     }
@@ -188,12 +203,13 @@ impl Door {
 
 impl Inside {
     fn send(&mut self, thread: &str, to: SocketAddr, packet: Packet) {
-        if self.trace {
-            println!("{thread}: to {to}: {packet}");
-        }
-        let Some(fifo) = &self.send else { return };
-        if fifo.try_send((to, packet)).is_err() {
-            self.count("packet dropped, Send has too many");
+        let copies = self.faults.copies();
+        self.trace.sent(thread, to, &packet, copies);
+        for _ in 0..copies {
+            let Some(fifo) = &self.send else { return };
+            if fifo.try_send((to, packet.clone())).is_err() {
+                self.count("packet dropped, Send has too many");
+            }
         }
     }
 
@@ -204,17 +220,15 @@ impl Inside {
         }
     }
 
-    fn trace_packet(&self, from: SocketAddr, datagram: &[u8]) {
-        if self.trace
-            && let Ok(packet) = Packet::decode(datagram)
-        {
-            println!("Receive: from {from}: {packet}");
-        }
-    }
-
     fn count(&mut self, what: &str) {
         *self.noted.entry(what.into()).or_default() += 1;
     }
+}
+
+/// Whether a datagram lies in the socket.
+fn readable(socket: &UdpSocket) -> bool {
+    let mut sockets = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    poll(&mut sockets, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {

@@ -30,14 +30,16 @@ pub(super) fn run(door: &Door, socket: &UdpSocket, stop: &EventFd) {
 }
 
 fn receive_datagram(door: &Door, socket: &UdpSocket) {
-    door.enter("Receive", |inside, now| {
+    const THREAD: &str = "Receive";
+    door.enter(THREAD, |inside, now| {
         // One byte more than allowed, so that what is too long is seen to be.
         let mut buffer = [0; DATAGRAM_MAX + 1];
         // The kernel may announce a datagram and then find it damaged.
         if let Ok((length, from)) = socket.recv_from(&mut buffer) {
-            inside.trace_packet(from, &buffer[..length]);
+            inside.received += 1;
+            inside.trace.came(THREAD, from, &buffer[..length]);
             inside.site.handle_packet(now, from, &buffer[..length]);
         }
     });
-    door.tell_timer();
+    door.tell_timer(socket);
 }

@@ -3,3 +3,4 @@
 mod daemon;
 mod hostile;
 mod support;
+mod threads;

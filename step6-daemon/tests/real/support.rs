@@ -42,10 +42,14 @@ impl Process {
     }
 
     pub(crate) fn last_line(&mut self) -> String {
-        let lines = self.output.by_ref().lines();
-        let last = lines.map_while(Result::ok).last().unwrap_or_default();
-        assert!(self.child.wait().unwrap().success(), "{last}");
-        last
+        self.lines().pop().unwrap_or_default()
+    }
+
+    /// What it prints until it ends well.
+    pub(crate) fn lines(&mut self) -> Vec<String> {
+        let lines: Vec<String> = self.output.by_ref().lines().map_while(Result::ok).collect();
+        assert!(self.child.wait().unwrap().success(), "{lines:?}");
+        lines
     }
 }
 
