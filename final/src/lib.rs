@@ -1,0 +1,3 @@
+//! Exactly-once request and reply over UDP.
+
+pub mod protocol;

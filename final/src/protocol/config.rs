@@ -1,0 +1,181 @@
+//! Every duration, count and limit, with its reason, and what must hold between them (PROTOCOL §9).
+
+use std::time::Duration;
+
+use super::wire::{BODY_MAX, UNLIMITED};
+
+/// What a site is tuned by. The defaults suit the Internet; [`Config::lan`] a local network.
+///
+/// All durations are of running time unless said otherwise. Memory, at worst: see
+/// [`Config::memory_max`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// How long a datagram, or a copy that the network made of it, lives at most: MPL. The protocol
+    /// rests on it and nobody knows it: RFC 793 took 2 minutes, RFC 8085 (section 3.3) names no bound.
+    pub packet_lifetime: Duration,
+    /// How long a client waits for the first answer of a site before it sends again (RFC 8085,
+    /// section 3.1.1).
+    pub rto_initial: Duration,
+    /// The least that it waits, whatever was measured: a delayed thread is no lost packet.
+    pub rto_min: Duration,
+    /// The most that a measured round trip makes it wait.
+    pub rto_max: Duration,
+    /// Where doubling ends: a restarted server is found again soon enough.
+    pub backoff_max: Duration,
+    /// How often a request is sent again without an answer before the server is given up.
+    pub retransmits_max: u32,
+    /// How often a call may begin anew because its first try was proved not to have run (R29, R35).
+    pub resends_max: u32,
+    /// How long a call of unlimited patience waits until the server says that it has it (R2).
+    pub accept_max: Duration,
+    /// The patience of a call whose caller names none.
+    pub patience_default: Duration,
+    /// How often a server wants to be asked after a long call (R16, R27).
+    pub heartbeat_every: Duration,
+    /// After so many unanswered heartbeats in a row the server is given up (R16).
+    pub heartbeats_missed_max: u32,
+    /// The most that the first WORKING is held back (R27): half of `rto_min` or more would be late.
+    pub working_after_max: Duration,
+    /// The longest patience that a reply is kept for (R23); a set bit outlives it.
+    pub patience_kept_max: Duration,
+    /// By how much two clocks may differ in speed, in parts of a million: quartz is within 100.
+    pub drift_ppm: u32,
+    /// The receive queue must be found empty twice, so far apart, before anything is forgotten (R23):
+    /// what the kernel had taken from the wire by then is in the queue.
+    pub drain_time: Duration,
+    /// How many calls a client may have above its floor at first (R26).
+    pub window: u32,
+    /// How many at most; a multiple of 64, as bits are kept in words.
+    pub window_max: u32,
+    /// How many all clients together: the sum of the windows granted (R26).
+    pub windows_sum_max: u64,
+    /// How many clients are remembered whole (R35).
+    pub clients_max: usize,
+    /// How many of them may be at one IP address (R26).
+    pub clients_per_address_max: usize,
+    /// How long a client is remembered at least after it was last heard (R35).
+    pub port_life: Duration,
+    /// How long at most, if nothing of it is kept (R35).
+    pub port_life_max: Duration,
+    /// How many calls have a record (R26).
+    pub records_max: usize,
+    /// How many bytes of requests not begun and of replies kept (R26).
+    pub bytes_max: usize,
+    /// How many ordered requests of a client wait for the one before them (R33).
+    pub ordered_wait_max: usize,
+    /// How long a token is good (R36).
+    pub token_max: Duration,
+    /// How long a client is asked to wait when there is no room (R26).
+    pub busy_after: Duration,
+    /// How many calls of this site's processes are open, those that wait at home included.
+    pub calls_max: usize,
+    /// How many client ports one process has towards one server, if long calls hold their windows.
+    pub ports_max: usize,
+    /// How many ports this site's processes serve at, and how many names they have.
+    pub server_ports_max: usize,
+    /// The longest name of a service, in bytes.
+    pub name_max: usize,
+    /// The longest reply, in bytes, that a client takes and a server sends (R32).
+    pub reply_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            packet_lifetime: Duration::from_secs(30),
+            rto_initial: Duration::from_secs(1),
+            rto_min: Duration::from_millis(20),
+            rto_max: Duration::from_secs(4),
+            backoff_max: Duration::from_secs(8),
+            retransmits_max: 7,
+            resends_max: 3,
+            accept_max: Duration::from_secs(60),
+            patience_default: Duration::from_secs(30),
+            heartbeat_every: Duration::from_secs(1),
+            heartbeats_missed_max: 4,
+            working_after_max: Duration::from_millis(100),
+            patience_kept_max: Duration::from_secs(600),
+            drift_ppm: 1000,
+            drain_time: Duration::from_millis(100),
+            window: 64,
+            window_max: 1024,
+            windows_sum_max: 1 << 22,
+            clients_max: 65_536,
+            clients_per_address_max: 16_384,
+            port_life: Duration::from_secs(600),
+            port_life_max: Duration::from_secs(3600),
+            records_max: 1 << 20,
+            bytes_max: 1 << 30,
+            ordered_wait_max: 64,
+            token_max: Duration::from_secs(600),
+            busy_after: Duration::from_millis(100),
+            calls_max: 131_072,
+            ports_max: 128,
+            server_ports_max: 4096,
+            name_max: 255,
+            reply_max: BODY_MAX,
+        }
+    }
+}
+
+impl Config {
+    /// For a network where no datagram lives for more than 2 s.
+    pub fn lan() -> Config {
+        Config { packet_lifetime: Duration::from_secs(2), ..Config::default() }
+    }
+
+    /// How long what became of a call is kept from its first arrival (R23): the client sends no copy
+    /// once its patience is over, and the last copy lives for a packet's lifetime.
+    pub fn reply_lifetime(&self, patience: Option<Duration>) -> Duration {
+        let kept = patience.unwrap_or(self.patience_kept_max).min(self.patience_kept_max);
+        kept + kept * self.drift_ppm / 1_000_000 + self.packet_lifetime
+    }
+
+    /// How long it is kept at least, once WORKING was said, after completion and after the last packet
+    /// about it (R23): the client asks until it has missed too many answers.
+    pub fn working_lifetime(&self) -> Duration {
+        self.heartbeat_every * self.heartbeats_missed_max * 3 / 2 + 2 * self.packet_lifetime
+    }
+
+    /// After how long without a word a client that should be asking is taken for gone (R30).
+    pub fn orphan_after(&self) -> Duration {
+        (self.heartbeat_every * self.heartbeats_missed_max).max(self.backoff_max) * 3 / 2
+    }
+
+    /// How long after the last packet of a client and the end of its last call it may be evicted (R35).
+    pub fn evict_after(&self) -> Duration {
+        2 * self.packet_lifetime
+    }
+
+    /// The most memory that the tables hold for other sites, in bytes, bodies included: tombstones
+    /// with their windows, records, and the memory of evicted clients.
+    pub fn memory_max(&self) -> usize {
+        self.clients_max * super::tombstone::TOMBSTONE_LEN
+            + (self.windows_sum_max / 8) as usize
+            + self.records_max * super::tombstone::RECORD_LEN
+            + self.bytes_max
+            + super::evicted::LEN
+    }
+
+    /// What must hold between them, or the promise does not.
+    ///
+    /// # Panics
+    /// It does not hold; the message says what.
+    pub(crate) fn check(self) -> Config {
+        let carried = Duration::from_millis(u64::from(UNLIMITED) - 1);
+        assert!(self.patience_default <= carried, "a request carries 49 days of patience at most");
+        assert!(self.rto_min >= Duration::from_millis(1), "a request carries its rto in ms");
+        assert!(self.rto_min <= self.rto_initial && self.rto_initial <= self.backoff_max);
+        assert!(self.rto_min <= self.rto_max && self.rto_max <= self.backoff_max);
+        assert!(self.window >= 1 && self.window <= self.window_max, "the first window is the least");
+        assert!(self.window_max.is_multiple_of(64) && self.window.is_multiple_of(64), "whole words");
+        assert!(self.windows_sum_max >= self.clients_max as u64 * u64::from(self.window));
+        assert!(self.port_life <= self.port_life_max);
+        assert!(self.port_life >= 2 * self.evict_after(), "a client is remembered while it may send");
+        assert!(self.port_life.as_millis() < u128::from(u32::MAX), "a reply carries it in ms");
+        assert!(self.reply_max <= BODY_MAX, "a reply is one datagram");
+        assert!(self.packet_lifetime <= Duration::from_secs(3600), "no packet lives for an hour");
+        assert!(self.drift_ppm < 1_000_000 && !self.heartbeat_every.is_zero());
+        self
+    }
+}

@@ -1,0 +1,67 @@
+//! Several packets in one datagram (PROTOCOL §3): what is ready for the same host at the same moment
+//! travels together, and nothing waits to be joined.
+
+use std::net::SocketAddr;
+
+use super::wire::{DATAGRAM_MAX, Packet, WireError};
+
+/// Joins packets into datagrams, in order.
+///
+/// ```
+/// use unavez::protocol::{Datagrams, Packet};
+/// # let packet = unavez::protocol::example_packet();
+/// let to = "127.0.0.1:7373".parse().unwrap();
+/// let mut sent = Vec::new();
+/// let mut datagrams = Datagrams::default();
+/// for _ in 0..3 {
+///     datagrams.push(to, &packet, |to, datagram| sent.push((to, datagram.to_vec())));
+/// }
+/// datagrams.flush(|to, datagram| sent.push((to, datagram.to_vec())));
+/// assert_eq!(sent.len(), 1);
+/// ```
+#[derive(Debug, Default)]
+pub struct Datagrams {
+    to: Option<SocketAddr>,
+    bytes: Vec<u8>,
+}
+
+impl Datagrams {
+    /// Takes one more packet; gives away the datagram before it if it does not fit in.
+    pub fn push(&mut self, to: SocketAddr, packet: &Packet, send: impl FnMut(SocketAddr, &[u8])) {
+        if self.to != Some(to) || self.bytes.len() + packet.encoded_len() > DATAGRAM_MAX {
+            self.flush(send);
+            self.to = Some(to);
+        }
+        packet.encode(&mut self.bytes);
+    }
+
+    /// Gives away what is left.
+    pub fn flush(&mut self, mut send: impl FnMut(SocketAddr, &[u8])) {
+        if let Some(to) = self.to.take() {
+            send(to, &self.bytes);
+        }
+        self.bytes.clear();
+    }
+}
+
+/// The packets of a datagram that came from anybody; after the first that is none there are no more.
+pub fn packets(datagram: &[u8]) -> impl Iterator<Item = Result<Packet, WireError>> {
+    let mut rest = datagram;
+    let mut first = true;
+    std::iter::from_fn(move || {
+        if rest.is_empty() && !first {
+            return None;
+        }
+        first = false;
+        match Packet::decode(rest) {
+            Ok((packet, used)) => {
+                rest = &rest[used..];
+                Some(Ok(packet))
+            }
+            Err(error) => {
+                rest = &[];
+                Some(Err(error))
+            }
+        }
+    })
+}

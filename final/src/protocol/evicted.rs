@@ -1,0 +1,51 @@
+//! The memory of clients that were evicted, for the rest of the epoch (R35).
+//!
+//! Invariant: a yes never becomes a no. It is never rebuilt, re-seeded or rotated; worn out, it costs
+//! strangers a second try, never safety.
+
+use std::hash::Hash;
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use super::ids::ClientId;
+
+/// 16 MiB: 13 million clients before one stranger in a hundred is taken for one of them.
+pub(crate) const LEN: usize = 16 << 20;
+const BITS: u64 = LEN as u64 * 8;
+/// The best number of bits for that.
+const PROBES: u64 = 7;
+
+/// A Bloom filter. It takes its memory when the first client is evicted.
+#[derive(Debug)]
+pub(crate) struct Evicted {
+    key: (u64, u64),
+    words: Vec<u64>,
+}
+
+impl Evicted {
+    pub(crate) fn new(key: (u64, u64)) -> Evicted {
+        Evicted { key, words: Vec::new() }
+    }
+
+    pub(crate) fn insert(&mut self, client: &ClientId) {
+        if self.words.is_empty() {
+            self.words = vec![0; LEN / 8];
+        }
+        for bit in self.bits(client) {
+            self.words[(bit / 64) as usize] |= 1 << (bit % 64);
+        }
+    }
+
+    /// `false` is certain.
+    pub(crate) fn has(&self, client: &ClientId) -> bool {
+        !self.words.is_empty()
+            && self.bits(client).all(|bit| self.words[(bit / 64) as usize] >> (bit % 64) & 1 == 1)
+    }
+
+    fn bits(&self, client: &ClientId) -> impl Iterator<Item = u64> + use<> {
+        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
+        client.hash(&mut hasher);
+        let hash = hasher.finish128();
+        (0..PROBES).map(move |i| hash.h1.wrapping_add(i.wrapping_mul(hash.h2 | 1)) % BITS)
+    }
+}

@@ -1,0 +1,30 @@
+//! The protocol: no socket, no thread and no clock in it.
+//!
+//! A [`Site`] takes one event, gives out every [`Action`] that follows, and says when it next wants
+//! [`Site::handle_timeout`]. The same type runs on a simulated network, inside a process, under the
+//! threads of a daemon.
+
+pub mod config;
+mod datagram;
+mod evicted;
+mod ids;
+mod note;
+mod outcome;
+mod site;
+mod timers;
+mod tombstone;
+mod wire;
+
+pub use config::Config;
+pub use datagram::{Datagrams, packets};
+pub use ids::{
+    CallId, ClientId, ClientPort, Epoch, IpcPort, ParsePortError, ServerId, ServerPort, SiteId,
+};
+pub use note::{Counters, Note};
+pub use outcome::{NotExecuted, Outcome, SendError, Unknown};
+pub use site::{Action, Call, Entries, Incoming, Now, ProcessId, Request, Site, Target, Time};
+pub use timers::{Timer, Timers};
+pub use wire::{
+    BODY_MAX, DATAGRAM_MAX, Fate, Flags, Grant, HEADER_MAX, Kind, Packet, Ran, Reason, Token,
+    UNLIMITED, WireError,
+};

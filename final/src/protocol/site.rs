@@ -1,0 +1,278 @@
+//! Both halves together: events in, actions out, a deadline.
+//!
+//! Invariant: one event, then [`Site::poll_action`] until `None`, and only then the next.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::config::Config;
+use super::ids::{CallId, Epoch, IpcPort, ServerPort, SiteId};
+use super::note::{Counters, Note};
+use super::outcome::{Outcome, SendError};
+use super::wire::{Flags, Packet};
+
+/// A moment, as the time since an origin that the driver chooses, the same for all events.
+pub type Time = Duration;
+
+/// A moment by the two clocks that the protocol needs: each side uses the one that errs on its safe
+/// side when the machine sleeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Running time: stands still while the machine sleeps (CLOCK_MONOTONIC). Timers and lifetimes.
+    pub running: Time,
+    /// Time with sleep (CLOCK_BOOTTIME). A caller's patience (R14).
+    pub boot: Time,
+}
+
+/// Names a process of this site.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProcessId(pub u64);
+
+/// Names a call at the site that makes it, through all its tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Call(pub u64);
+
+/// Whom a call is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// This port, in this life of its site.
+    Port(IpcPort),
+    /// Whoever serves under this name at the site there, in whichever life (R29).
+    Name {
+        /// Where the site listens.
+        at: SocketAddr,
+        /// The name that it was registered under.
+        name: String,
+    },
+}
+
+/// What a process asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// At most [`super::BODY_MAX`] bytes.
+    pub body: Bytes,
+    /// Properties of the call.
+    pub flags: Flags,
+    /// How long the caller waits; `None` is as long as the server says that it is at work (R13).
+    pub patience: Option<Duration>,
+    /// The longest reply that the caller takes, in bytes.
+    pub max_reply: u32,
+}
+
+/// A request in the hands of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incoming {
+    /// Names it in the reply.
+    pub call: CallId,
+    /// What is asked.
+    pub body: Bytes,
+    /// Properties of the call.
+    pub flags: Flags,
+    /// How long the caller still waits; `None` is without end.
+    pub patience: Option<Duration>,
+}
+
+/// What the driver has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send this packet; it may get lost.
+    Send {
+        /// Where to.
+        to: SocketAddr,
+        /// What.
+        packet: Packet,
+    },
+    /// Tell a process how its call ended; may not get lost (R19).
+    End {
+        /// Whose.
+        process: ProcessId,
+        /// Which.
+        call: Call,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A request waits at this port: [`Site::take_request`].
+    Ready {
+        /// Where.
+        port: ServerPort,
+    },
+    /// This call, which the process has in hand, is not wanted any more (R30, R38).
+    Cancelled {
+        /// Where.
+        port: ServerPort,
+        /// Which.
+        call: CallId,
+    },
+    /// Nothing to do: something happened that no packet shows. Only if [`Site::set_trace`] is on.
+    Note(Note),
+}
+
+/// One host's part in the protocol: it asks, and it answers.
+#[derive(Debug)]
+pub struct Site;
+
+#[allow(unused_variables)]
+impl Site {
+    /// A life of a site, with nothing going on. The seed must not be guessable.
+    ///
+    /// # Panics
+    /// The configuration contradicts itself.
+    pub fn new(now: Now, config: Config, site: SiteId, epoch: Epoch, seed: [u8; 32]) -> Self {
+        todo!()
+    }
+
+    /// Whether actions hold notes; counted they are in any case.
+    pub fn set_trace(&mut self, on: bool) {
+        todo!()
+    }
+
+    // ---- processes that ask
+
+    /// A process asks; the call ends with an [`Action::End`], always.
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub fn send_request(
+        &mut self,
+        now: Now,
+        process: ProcessId,
+        target: &Target,
+        request: Request,
+    ) -> Result<Call, SendError> {
+        todo!()
+    }
+
+    /// Calls a call off: it ends at once, or, if it was declared [`Flags::CERTAIN`], when it is known
+    /// what became of it (R37). Nothing happens if it has ended.
+    pub fn cancel(&mut self, now: Now, call: Call) {
+        todo!()
+    }
+
+    // ---- processes that serve
+
+    /// Opens a port for a process.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn open_port(&mut self, process: ProcessId) -> Result<ServerPort, SendError> {
+        todo!()
+    }
+
+    /// Closes a port: what was not begun there never will be, what is in service ends as by the death
+    /// of its process (R28).
+    pub fn close_port(&mut self, now: Now, port: ServerPort) {
+        todo!()
+    }
+
+    /// Registers a name for a port; it goes with the port.
+    ///
+    /// # Errors
+    /// The name is taken, empty or too long, or the port is not open.
+    pub fn register(&mut self, name: &str, port: ServerPort) -> Result<(), SendError> {
+        todo!()
+    }
+
+    /// The next request at a port. From here on it counts as run (R20).
+    pub fn take_request(&mut self, now: Now, port: ServerPort) -> Option<Incoming> {
+        todo!()
+    }
+
+    /// The service answers a request that it took.
+    ///
+    /// # Errors
+    /// It is not in this port's hands: unknown, answered already, or the port was closed.
+    pub fn send_reply(
+        &mut self,
+        now: Now,
+        port: ServerPort,
+        call: CallId,
+        body: Bytes,
+    ) -> Result<(), SendError> {
+        todo!()
+    }
+
+    /// A process died or left: its ports close, its calls are called off (R16, R28).
+    pub fn end_process(&mut self, now: Now, process: ProcessId) {
+        todo!()
+    }
+
+    // ---- the network and the clock
+
+    /// A datagram came, from anybody and with any bytes.
+    pub fn handle_datagram(&mut self, now: Now, from: SocketAddr, datagram: &[u8]) {
+        todo!()
+    }
+
+    /// The kernel refused to send this packet. `refused_by_peer` if it spoke of an earlier datagram
+    /// (ECONNREFUSED), which proves nothing (R3).
+    pub fn handle_unsent(&mut self, packet: &Packet, refused_by_peer: bool) {
+        todo!()
+    }
+
+    /// Every socket, and everything read from it, was found empty after this moment (R23, R29).
+    pub fn handle_drained(&mut self, now: Now) {
+        todo!()
+    }
+
+    /// The deadline came: does all that is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        todo!()
+    }
+
+    /// When [`Site::handle_timeout`] is next wanted, in running time; `None` is never. The driver
+    /// reads what has arrived first, calls [`Site::handle_drained`] if it came to an end, then this.
+    pub fn deadline(&self) -> Option<Time> {
+        todo!()
+    }
+
+    /// What to do next, until `None`.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        todo!()
+    }
+
+    // ---- what is seen of it
+
+    /// This site.
+    pub fn site(&self) -> SiteId {
+        todo!()
+    }
+
+    /// This life.
+    pub fn epoch(&self) -> Epoch {
+        todo!()
+    }
+
+    /// How often each thing happened.
+    pub fn counters(&self) -> &Counters {
+        todo!()
+    }
+
+    /// The smoothed round trip to each site that was measured, and its variation (R11).
+    pub fn round_trips(&self) -> Vec<(SiteId, Duration, Duration)> {
+        todo!()
+    }
+
+    /// How many entries its tables hold: calls open here, records, tombstones, timers.
+    pub fn entries(&self) -> Entries {
+        todo!()
+    }
+}
+
+/// How full the tables of a site are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Entries {
+    /// Calls of this site's processes that have not ended.
+    pub calls: usize,
+    /// Client ports of this site's processes.
+    pub client_ports: usize,
+    /// Calls of other sites with a record.
+    pub records: usize,
+    /// Bytes of requests and replies in these records.
+    pub bytes: usize,
+    /// Clients remembered whole.
+    pub tombstones: usize,
+    /// Timers armed.
+    pub timers: usize,
+}
