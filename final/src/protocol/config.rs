@@ -167,11 +167,20 @@ impl Config {
         assert!(self.rto_min >= Duration::from_millis(1), "a request carries its rto in ms");
         assert!(self.rto_min <= self.rto_initial && self.rto_initial <= self.backoff_max);
         assert!(self.rto_min <= self.rto_max && self.rto_max <= self.backoff_max);
-        assert!(self.window >= 1 && self.window <= self.window_max, "the first window is the least");
-        assert!(self.window_max.is_multiple_of(64) && self.window.is_multiple_of(64), "whole words");
+        assert!(
+            self.window >= 1 && self.window <= self.window_max,
+            "the first window is the least"
+        );
+        assert!(
+            self.window_max.is_multiple_of(64) && self.window.is_multiple_of(64),
+            "whole words"
+        );
         assert!(self.windows_sum_max >= self.clients_max as u64 * u64::from(self.window));
         assert!(self.port_life <= self.port_life_max);
-        assert!(self.port_life >= 2 * self.evict_after(), "a client is remembered while it may send");
+        assert!(
+            self.port_life >= 2 * self.evict_after(),
+            "a client is remembered while it may send"
+        );
         assert!(self.port_life.as_millis() < u128::from(u32::MAX), "a reply carries it in ms");
         assert!(self.reply_max <= BODY_MAX, "a reply is one datagram");
         assert!(self.packet_lifetime <= Duration::from_secs(3600), "no packet lives for an hour");

@@ -9,7 +9,11 @@ use super::wire::{DATAGRAM_MAX, Packet, WireError};
 ///
 /// ```
 /// use unavez::protocol::{Datagrams, Packet};
-/// # let packet = unavez::protocol::example_packet();
+/// # use unavez::protocol::*;
+/// # let kind = Kind::NoCall;
+/// # let client = ClientId { site: SiteId(1), ..ClientId::default() };
+/// # let (server, body) = (ServerId::default(), Default::default());
+/// # let packet = Packet { flags: Flags::NONE, attempt: 0, client, server, seq: 1, kind, body };
 /// let to = "127.0.0.1:7373".parse().unwrap();
 /// let mut sent = Vec::new();
 /// let mut datagrams = Datagrams::default();

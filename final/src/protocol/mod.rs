@@ -4,17 +4,24 @@
 //! [`Site::handle_timeout`]. The same type runs on a simulated network, inside a process, under the
 //! threads of a daemon.
 
+mod builtin;
+mod client;
 pub mod config;
 mod datagram;
+mod effects;
 mod evicted;
 mod ids;
 mod note;
 mod outcome;
+mod rtt;
+mod server;
 mod site;
 mod timers;
+mod token;
 mod tombstone;
 mod wire;
 
+pub use builtin::{SiteReply, SiteRequest};
 pub use config::Config;
 pub use datagram::{Datagrams, packets};
 pub use ids::{

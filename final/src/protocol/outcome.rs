@@ -29,6 +29,9 @@ pub enum NotExecuted {
     /// Nobody serves at this port any more.
     #[error("nobody serves at this port")]
     NoSuchPort,
+    /// The site there did not say who serves under this name.
+    #[error("the site does not answer who serves under this name")]
+    Unresolved,
     /// The site has no service of this name.
     #[error("no service of this name")]
     NoSuchName,
@@ -55,6 +58,9 @@ pub enum Unknown {
     /// The patience ended.
     #[error("no reply in time; the service may have run")]
     TimedOut,
+    /// The caller called it off.
+    #[error("called off; the service may have run")]
+    Cancelled,
     /// No answer to any copy, or to any heartbeat.
     #[error("the server does not answer; the service may have run")]
     ServerUnreachable,

@@ -6,11 +6,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
+use super::client::Client;
 use super::config::Config;
+use super::datagram::packets;
+use super::effects::Effects;
 use super::ids::{CallId, Epoch, IpcPort, ServerPort, SiteId};
 use super::note::{Counters, Note};
-use super::outcome::{Outcome, SendError};
+use super::outcome::{Outcome, SendError, Unknown};
+use super::server::Server;
+use super::timers::Timer;
 use super::wire::{Flags, Packet};
 
 /// A moment, as the time since an origin that the driver chooses, the same for all events.
@@ -110,22 +116,52 @@ pub enum Action {
 }
 
 /// One host's part in the protocol: it asks, and it answers.
+///
+/// ```
+/// use std::time::Duration;
+/// use unavez::protocol::{Action, Config, Epoch, Flags, IpcPort, Now, ProcessId, Request, Site};
+/// use unavez::protocol::{SiteId, Target};
+///
+/// let epoch = Epoch { counter: 1, random: 0x5eed };
+/// let mut site = Site::new(Now::default(), Config::default(), SiteId(7), epoch, [1; 32]);
+/// let server: IpcPort = "127.0.0.1:7373/00c0ffee00c0ffee/4-0badcafe/2".parse().unwrap();
+/// let patience = Some(Duration::from_secs(2));
+/// let request = Request { body: "debit 10".into(), flags: Flags::NONE, patience, max_reply: 100 };
+/// site.send_request(Now::default(), ProcessId(1), &Target::Port(server), request).unwrap();
+/// let Some(Action::Send { to, packet }) = site.poll_action() else { panic!() };
+/// assert_eq!(to, server.address);
+/// assert!(packet.to_string().ends_with(r#"to e4 "debit 10", patience 2000 ms"#));
+/// assert_eq!(site.poll_action(), None);
+/// ```
 #[derive(Debug)]
-pub struct Site;
+pub struct Site {
+    id: SiteId,
+    epoch: Epoch,
+    client: Client,
+    server: Server,
+    out: Effects,
+}
 
-#[allow(unused_variables)]
 impl Site {
-    /// A life of a site, with nothing going on. The seed must not be guessable.
+    /// A life of a site, with nothing going on. The seed must not be guessable (R8).
     ///
     /// # Panics
     /// The configuration contradicts itself.
-    pub fn new(now: Now, config: Config, site: SiteId, epoch: Epoch, seed: [u8; 32]) -> Self {
-        todo!()
+    pub fn new(now: Now, config: Config, id: SiteId, epoch: Epoch, seed: [u8; 32]) -> Self {
+        let config = config.check();
+        let mut out = Effects::new(now, seed);
+        Site {
+            id,
+            epoch,
+            client: Client::new(config, id, epoch),
+            server: Server::new(config, id, epoch, &mut out),
+            out,
+        }
     }
 
     /// Whether actions hold notes; counted they are in any case.
     pub fn set_trace(&mut self, on: bool) {
-        todo!()
+        self.out.trace = on;
     }
 
     // ---- processes that ask
@@ -141,13 +177,15 @@ impl Site {
         target: &Target,
         request: Request,
     ) -> Result<Call, SendError> {
-        todo!()
+        self.out.now = now;
+        self.client.send_request(process, target, request, &mut self.out)
     }
 
     /// Calls a call off: it ends at once, or, if it was declared [`Flags::CERTAIN`], when it is known
     /// what became of it (R37). Nothing happens if it has ended.
     pub fn cancel(&mut self, now: Now, call: Call) {
-        todo!()
+        self.out.now = now;
+        self.client.call_off(call, Unknown::Cancelled, &mut self.out);
     }
 
     // ---- processes that serve
@@ -157,13 +195,14 @@ impl Site {
     /// # Errors
     /// There are too many.
     pub fn open_port(&mut self, process: ProcessId) -> Result<ServerPort, SendError> {
-        todo!()
+        self.server.open_port(process)
     }
 
     /// Closes a port: what was not begun there never will be, what is in service ends as by the death
     /// of its process (R28).
     pub fn close_port(&mut self, now: Now, port: ServerPort) {
-        todo!()
+        self.out.now = now;
+        self.server.close_port(port, &mut self.out);
     }
 
     /// Registers a name for a port; it goes with the port.
@@ -171,12 +210,13 @@ impl Site {
     /// # Errors
     /// The name is taken, empty or too long, or the port is not open.
     pub fn register(&mut self, name: &str, port: ServerPort) -> Result<(), SendError> {
-        todo!()
+        self.server.register(name, port)
     }
 
     /// The next request at a port. From here on it counts as run (R20).
     pub fn take_request(&mut self, now: Now, port: ServerPort) -> Option<Incoming> {
-        todo!()
+        self.out.now = now;
+        self.server.take_request(port, &mut self.out)
     }
 
     /// The service answers a request that it took.
@@ -190,78 +230,106 @@ impl Site {
         call: CallId,
         body: Bytes,
     ) -> Result<(), SendError> {
-        todo!()
+        self.out.now = now;
+        self.server.send_reply(port, call, body, &mut self.out)
     }
 
     /// A process died or left: its ports close, its calls are called off (R16, R28).
     pub fn end_process(&mut self, now: Now, process: ProcessId) {
-        todo!()
+        self.out.now = now;
+        self.server.close_ports_of(process, &mut self.out);
+        self.client.end_process(process, &mut self.out);
     }
 
     // ---- the network and the clock
 
     /// A datagram came, from anybody and with any bytes.
     pub fn handle_datagram(&mut self, now: Now, from: SocketAddr, datagram: &[u8]) {
-        todo!()
+        self.out.now = now;
+        for packet in packets(datagram) {
+            match packet {
+                Ok(packet) if packet.kind.is_to_server() => {
+                    self.server.handle(from, packet, &mut self.out);
+                }
+                Ok(packet) => self.client.handle(packet, &mut self.out),
+                Err(_) => self.out.note(Note::Malformed),
+            }
+        }
     }
 
     /// The kernel refused to send this packet. `refused_by_peer` if it spoke of an earlier datagram
     /// (ECONNREFUSED), which proves nothing (R3).
     pub fn handle_unsent(&mut self, packet: &Packet, refused_by_peer: bool) {
-        todo!()
+        self.client.handle_unsent(packet, refused_by_peer);
     }
 
     /// Every socket, and everything read from it, was found empty after this moment (R23, R29).
     pub fn handle_drained(&mut self, now: Now) {
-        todo!()
+        self.out.now = now;
+        self.server.handle_drained(&mut self.out);
     }
 
     /// The deadline came: does all that is due.
     pub fn handle_timeout(&mut self, now: Now) {
-        todo!()
+        self.out.now = now;
+        while let Some(timer) = self.out.timers.pop(now.running) {
+            match timer {
+                Timer::Ask(call) => self.client.handle_ask(call, &mut self.out),
+                Timer::IdlePort(port) => self.client.handle_idle_port(port, &mut self.out),
+                Timer::Working(call) => self.server.handle_working(call, &mut self.out),
+                Timer::Tidy(client) => self.server.handle_tidy(client, &mut self.out),
+                // The driver looks at its queue before it calls this.
+                Timer::Drained => {}
+            }
+        }
     }
 
     /// When [`Site::handle_timeout`] is next wanted, in running time; `None` is never. The driver
     /// reads what has arrived first, calls [`Site::handle_drained`] if it came to an end, then this.
     pub fn deadline(&self) -> Option<Time> {
-        todo!()
+        self.out.timers.deadline()
     }
 
     /// What to do next, until `None`.
     pub fn poll_action(&mut self) -> Option<Action> {
-        todo!()
+        self.out.take()
     }
 
     // ---- what is seen of it
 
     /// This site.
     pub fn site(&self) -> SiteId {
-        todo!()
+        self.id
     }
 
     /// This life.
     pub fn epoch(&self) -> Epoch {
-        todo!()
+        self.epoch
     }
 
     /// How often each thing happened.
     pub fn counters(&self) -> &Counters {
-        todo!()
+        &self.out.counters
     }
 
     /// The smoothed round trip to each site that was measured, and its variation (R11).
     pub fn round_trips(&self) -> Vec<(SiteId, Duration, Duration)> {
-        todo!()
+        self.client.round_trips()
     }
 
     /// How many entries its tables hold: calls open here, records, tombstones, timers.
     pub fn entries(&self) -> Entries {
-        todo!()
+        Entries {
+            calls: self.client.calls(),
+            client_ports: self.client.ports(),
+            timers: self.out.timers.len(),
+            ..self.server.entries()
+        }
     }
 }
 
 /// How full the tables of a site are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entries {
     /// Calls of this site's processes that have not ended.
     pub calls: usize,

@@ -8,16 +8,14 @@ use std::collections::HashMap;
 
 use binary_heap_plus::{BinaryHeap, MinComparator};
 
-use super::ids::{ClientId, ClientPort, CallId};
+use super::ids::{CallId, ClientId, ClientPort};
 use super::site::{Call, Time};
 
 /// Why a timer fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Timer {
-    /// When to send a request again, or a heartbeat, or to give up.
+    /// When to send a request again, or a heartbeat, or an ABORT, or to give up.
     Ask(Call),
-    /// When the patience of a call ends.
-    Patience(Call),
     /// When to look whether a client port is idle.
     IdlePort(ClientPort),
     /// When to send the first WORKING.

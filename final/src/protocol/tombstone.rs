@@ -1,6 +1,202 @@
-//! What is kept of a client.
+//! What is kept of a client (R25): its floor, a bit for each number above it that was seen, and on
+//! top a record for each call that is not forgotten.
+//!
+//! Invariant: a number below the floor, or with its bit set, is never new again.
 
-/// The bytes of a tombstone without its window (R25).
-pub(crate) const TOMBSTONE_LEN: usize = 256;
-/// The bytes of a record without bodies.
-pub(crate) const RECORD_LEN: usize = 320;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+
+use super::ids::ServerPort;
+use super::site::Time;
+use super::wire::{BODY_MAX, Flags, Ran, Reason};
+
+/// The bytes of a tombstone, with its place in the table, without its window.
+pub(crate) const TOMBSTONE_LEN: usize = 2 * (size_of::<Tombstone>() + 64);
+/// The bytes of a record, with its place in the tombstone and its timer, without bodies.
+pub(crate) const RECORD_LEN: usize = size_of::<Record>() + 256;
+
+/// What is kept of a client.
+#[derive(Debug)]
+pub(crate) struct Tombstone {
+    floor: u64,
+    /// One bit a number, at the number modulo the window.
+    seen: Vec<u64>,
+    pub(crate) records: BTreeMap<u64, Box<Record>>,
+    /// The highest number that was taken.
+    pub(crate) highest: u64,
+    /// When a packet of this client came last, or one of its calls ended.
+    pub(crate) heard: Time,
+    /// Until when a copy of any of its calls may be sent (R35).
+    pub(crate) lives_until: Time,
+    /// When it is looked through next.
+    pub(crate) tidy_at: Time,
+    /// Ordered requests that wait (R33).
+    pub(crate) ordered: usize,
+    /// Where it was first seen.
+    pub(crate) ip: IpAddr,
+    /// It was chosen to be evicted, if it stays as it is.
+    pub(crate) leaving: bool,
+}
+
+/// What is kept of a call.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) state: State,
+    pub(crate) port: ServerPort,
+    pub(crate) flags: Flags,
+    /// `None` if it was called off before it came (R37).
+    pub(crate) hash: Option<u64>,
+    pub(crate) predecessor: u64,
+    pub(crate) max_reply: u32,
+    pub(crate) patience_ends: Option<Time>,
+    /// The highest that came, when, and where from (R22).
+    pub(crate) attempt: u32,
+    pub(crate) came: Time,
+    pub(crate) address: SocketAddr,
+    /// How many bytes may be sent there; `None` is any, for a valid token was shown (R36).
+    pub(crate) paid: Option<usize>,
+    /// When something about it came last.
+    pub(crate) heard: Time,
+    pub(crate) forget_at: Time,
+    /// WORKING was said of it.
+    pub(crate) worked: bool,
+}
+
+/// How far a call is.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Not written yet to anything that a process can read (R20).
+    Queued(Bytes),
+    /// Not even queued: the one before it has not been handed over (R33).
+    Ordered(Bytes),
+    /// In the hands of a process, which may know that it is not wanted any more.
+    Serving { cancelled: bool },
+    /// Over.
+    Done(Answer),
+}
+
+/// What a duplicate is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Reply(Bytes),
+    Refused { ran: Ran, reason: Reason },
+}
+
+/// What is known of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It was seen, and what became of it is forgotten.
+    Forgotten,
+    Recorded,
+    New,
+    /// Above the window.
+    Beyond,
+}
+
+impl Tombstone {
+    pub(crate) fn new(floor: u64, window: u32, ip: IpAddr, now: Time) -> Tombstone {
+        Tombstone {
+            floor,
+            seen: vec![0; window as usize / 64],
+            records: BTreeMap::new(),
+            highest: 0,
+            heard: now,
+            lives_until: Time::ZERO,
+            tidy_at: Time::MAX,
+            ordered: 0,
+            ip,
+            leaving: false,
+        }
+    }
+
+    pub(crate) fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    pub(crate) fn window(&self) -> u32 {
+        self.seen.len() as u32 * 64
+    }
+
+    pub(crate) fn standing(&self, seq: u64) -> Standing {
+        if self.records.contains_key(&seq) {
+            Standing::Recorded
+        } else if seq < self.floor {
+            Standing::Forgotten
+        } else if seq - self.floor >= u64::from(self.window()) {
+            Standing::Beyond
+        } else if self.bit(seq) {
+            Standing::Forgotten
+        } else {
+            Standing::New
+        }
+    }
+
+    /// Within the window.
+    pub(crate) fn set_seen(&mut self, seq: u64) {
+        let (word, bit) = self.place(seq);
+        self.seen[word] |= 1 << bit;
+    }
+
+    fn bit(&self, seq: u64) -> bool {
+        let (word, bit) = self.place(seq);
+        self.seen[word] >> bit & 1 == 1
+    }
+
+    fn place(&self, seq: u64) -> (usize, u64) {
+        let at = seq % u64::from(self.window());
+        ((at / 64) as usize, at % 64)
+    }
+
+    /// The client has ended all calls below (R15). Their bits are free for the numbers that come.
+    pub(crate) fn raise_floor(&mut self, floor: u64) {
+        if floor - self.floor >= u64::from(self.window()) {
+            self.seen.fill(0);
+        } else {
+            for seq in self.floor..floor {
+                let (word, bit) = self.place(seq);
+                self.seen[word] &= !(1 << bit);
+            }
+        }
+        self.floor = floor;
+    }
+
+    /// A larger window (R26).
+    pub(crate) fn grow(&mut self, window: u32) {
+        let seen: Vec<u64> = (self.floor..self.floor.saturating_add(self.window().into()))
+            .filter(|seq| self.bit(*seq))
+            .collect();
+        self.seen = vec![0; window as usize / 64];
+        for seq in seen {
+            self.set_seen(seq);
+        }
+    }
+}
+
+impl Record {
+    /// The bytes of bodies that it may hold, now or when its reply comes (R26).
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.state {
+            State::Done(Answer::Reply(body)) => body.len(),
+            State::Done(Answer::Refused { .. }) => 0,
+            _ => BODY_MAX,
+        }
+    }
+
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.flags.has(Flags::IDEMPOTENT)
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Queued(_) | State::Ordered(_))
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.state, State::Done(_))
+    }
+
+    pub(crate) fn patience_is_over(&self, now: Time) -> bool {
+        self.patience_ends.is_some_and(|ends| ends <= now)
+    }
+}

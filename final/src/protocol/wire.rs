@@ -316,7 +316,8 @@ impl Packet {
         if bytes[..2] != MAGIC || bytes[2] != VERSION {
             return Err(WireError::Version);
         }
-        let length = usize::from(u16::from_be_bytes([bytes[PREFIX_LEN - 2], bytes[PREFIX_LEN - 1]]));
+        let length =
+            usize::from(u16::from_be_bytes([bytes[PREFIX_LEN - 2], bytes[PREFIX_LEN - 1]]));
         let bytes = bytes.get(..length).filter(|it| it.len() >= HEADER_MIN);
         let bytes = bytes.ok_or(WireError::Length)?;
         let sum = crc32c::crc32c(&bytes[..CHECKSUM_AT]);

@@ -1,0 +1,61 @@
+//! ABORT: stop it, and say what became of it (R37, R38).
+
+use super::super::effects::Effects;
+use super::super::note::Note;
+use super::super::tombstone::{Standing, State};
+use super::super::wire::{Fate, Flags, Kind, Reason};
+use super::{Came, Server};
+
+impl Server {
+    pub(super) fn handle_abort(&mut self, came: Came, floor: u64, out: &mut Effects) {
+        let call = came.packet.call();
+        let known = self.hear(call.client, floor, out);
+        let fate = match self.standing(call) {
+            Standing::Recorded => return self.abort_recorded(came, out),
+            Standing::Forgotten | Standing::Beyond => Fate::Maybe,
+            Standing::New => self.abort_unseen(came, known, floor, out),
+        };
+        self.answer_packet(came.from, came.packet, Kind::Aborted { fate }, out);
+    }
+
+    fn abort_recorded(&mut self, came: Came, out: &mut Effects) {
+        let call = came.packet.call();
+        let Some(record) = self.record(call) else { return };
+        let idempotent = record.is_idempotent();
+        match record.state {
+            State::Queued(_) | State::Ordered(_) => {
+                out.note(Note::Aborted);
+                self.mark(call, Reason::Aborted, out);
+                // An earlier copy may have run and been forgotten (R34).
+                let fate = if idempotent { Fate::Maybe } else { Fate::NotRun };
+                self.answer_packet(came.from, came.packet, Kind::Aborted { fate }, out);
+            }
+            State::Serving { .. } => {
+                self.cancel_service(call, Note::Stopping, out);
+                let kind = Kind::Aborted { fate: Fate::Stopping };
+                self.answer_packet(came.from, came.packet, kind, out);
+            }
+            State::Done(_) => self.answer_asked(came, out),
+        }
+    }
+
+    /// It may overtake its request, so the request is refused when it comes. Where nothing can be kept
+    /// of it, nothing is proved.
+    fn abort_unseen(&mut self, came: Came, known: bool, floor: u64, out: &mut Effects) -> Fate {
+        let call = came.packet.call();
+        let stranger = !known
+            && (self.evicted.has(&call.client)
+                || (!came.valid && self.strangers_must_show_a_token())
+                || !self.takes_stranger(came, out));
+        let idempotent = came.packet.flags.has(Flags::IDEMPOTENT);
+        if idempotent || stranger || !self.fits(call, floor) {
+            return Fate::Maybe;
+        }
+        if !known {
+            self.remember(came, floor, out);
+        }
+        self.insert_mark(came, out);
+        out.note(Note::Aborted);
+        Fate::NotRun
+    }
+}

@@ -1,0 +1,192 @@
+//! A new call: is there room for it, and whom is it for?
+
+use super::super::effects::Effects;
+use super::super::ids::CallId;
+use super::super::note::Note;
+use super::super::timers::Timer;
+use super::super::tombstone::{Answer, Record, State, Tombstone};
+use super::super::wire::{BODY_MAX, Flags, Kind, Ran, Reason, UNLIMITED};
+use super::{Came, Server};
+use std::time::Duration;
+
+impl Server {
+    /// Nothing that has not expired is ever evicted (R26): without room the client is asked to wait, and
+    /// nothing is marked.
+    pub(super) fn has_room(&mut self, came: Came, known: bool, out: &mut Effects) -> bool {
+        let Kind::Request { floor, predecessor, .. } = came.packet.kind else { return false };
+        let call = came.packet.call();
+        let room = self.fits(call, floor) && (known || self.takes_stranger(came, out));
+        let orders = self.tombstones.get(&call.client).map_or(0, |tombstone| tombstone.ordered);
+        let waits = predecessor != 0 && self.must_wait(call, predecessor);
+        room && !(waits && orders >= self.config.ordered_wait_max)
+    }
+
+    /// Within the client's window, and the site's limits for records.
+    pub(super) fn fits(&self, call: CallId, floor: u64) -> bool {
+        let window = self.tombstones.get(&call.client).map(|it| (it.floor(), it.window()));
+        let (floor, window) = window.unwrap_or((floor, self.config.window));
+        call.seq - floor < u64::from(window)
+            && self.records < self.config.records_max
+            && self.bytes + BODY_MAX <= self.config.bytes_max
+    }
+
+    /// A client that is new for certain (R35): makes room in time for those that come after it.
+    pub(super) fn takes_stranger(&mut self, came: Came, out: &mut Effects) -> bool {
+        if 4 * self.tombstones.len() >= 3 * self.config.clients_max {
+            self.choose_who_leaves(out);
+        }
+        let at_address = self.per_address.get(&came.from.ip()).copied().unwrap_or(0);
+        self.tombstones.len() < self.config.clients_max
+            && at_address < self.config.clients_per_address_max
+            && self.windows + u64::from(self.config.window) <= self.config.windows_sum_max
+    }
+
+    pub(super) fn admit(&mut self, came: Came, known: bool, out: &mut Effects) {
+        let call = came.packet.call();
+        let Kind::Request { floor, predecessor, patience, rto, max_reply, hash, .. } =
+            came.packet.kind
+        else {
+            return;
+        };
+        if !known {
+            self.remember(came, floor, out);
+        }
+        let now = out.now.running;
+        let patience = (patience != UNLIMITED).then(|| Duration::from_millis(u64::from(patience)));
+        let port = came.packet.server.port;
+        self.insert(
+            call,
+            Record {
+                state: State::Queued(came.packet.body.clone()),
+                port,
+                flags: came.packet.flags,
+                hash: Some(hash),
+                predecessor,
+                max_reply,
+                patience_ends: patience.map(|patience| now + patience),
+                attempt: came.packet.attempt,
+                came: now,
+                address: came.from,
+                paid: (!came.valid).then(|| 3 * came.packet.encoded_len()),
+                heard: now,
+                forget_at: now + self.config.reply_lifetime(patience),
+                worked: false,
+            },
+        );
+        self.tidy_by(call.client, now + self.config.orphan_after(), out);
+        if !self.ports.contains_key(&port) {
+            // After the duplicate check (R20): this very call may have been served there.
+            out.note(Note::NoSuchPort);
+            self.mark(call, Reason::NoSuchPort, out);
+            return self.answer_record(call, came.packet.attempt, out);
+        }
+        let rto = Duration::from_millis(u64::from(rto));
+        out.timers.arm(Timer::Working(call), now + (rto / 2).min(self.config.working_after_max));
+        if predecessor != 0 && self.must_wait(call, predecessor) {
+            self.hold(call, patience, out);
+        } else {
+            self.queue(call, out);
+        }
+    }
+
+    /// A client that was never heard of gets its tombstone.
+    pub(super) fn remember(&mut self, came: Came, floor: u64, out: &mut Effects) {
+        let ip = came.from.ip();
+        let tombstone = Tombstone::new(floor, self.config.window, ip, out.now.running);
+        self.tombstones.insert(came.packet.client, tombstone);
+        *self.per_address.entry(ip).or_default() += 1;
+        self.windows += u64::from(self.config.window);
+    }
+
+    /// From here on the number is seen. Of an idempotent call only the record says so (R34).
+    pub(super) fn insert(&mut self, call: CallId, record: Record) {
+        let Some(tombstone) = self.tombstones.get_mut(&call.client) else { return };
+        if !record.is_idempotent() {
+            tombstone.set_seen(call.seq);
+        }
+        tombstone.highest = tombstone.highest.max(call.seq);
+        tombstone.lives_until = tombstone.lives_until.max(record.forget_at);
+        self.records += 1;
+        self.bytes += record.bytes();
+        tombstone.records.insert(call.seq, Box::new(record));
+    }
+
+    /// R37: this call was called off before it came, and is refused when it comes.
+    pub(super) fn insert_mark(&mut self, came: Came, out: &mut Effects) {
+        let now = out.now.running;
+        let call = came.packet.call();
+        let forget_at = now + self.config.reply_lifetime(None);
+        self.insert(
+            call,
+            Record {
+                state: State::Done(Answer::Refused { ran: Ran::No, reason: Reason::Aborted }),
+                port: came.packet.server.port,
+                flags: Flags::NONE,
+                hash: None,
+                predecessor: 0,
+                max_reply: 0,
+                patience_ends: None,
+                attempt: 0,
+                came: now,
+                address: came.from,
+                paid: Some(0),
+                heard: now,
+                forget_at,
+                worked: false,
+            },
+        );
+        self.tidy_by(call.client, forget_at, out);
+    }
+
+    /// R33: the one before it is not handed over yet, or has not come.
+    pub(super) fn must_wait(&self, call: CallId, predecessor: u64) -> bool {
+        use super::super::tombstone::Standing;
+        let before = CallId { seq: predecessor, ..call };
+        match self.standing(before) {
+            Standing::Forgotten => false,
+            Standing::New | Standing::Beyond => true,
+            Standing::Recorded => {
+                let tombstone = self.tombstones.get(&call.client);
+                let record = tombstone.and_then(|it| it.records.get(&predecessor));
+                record.is_some_and(|record| record.is_waiting())
+            }
+        }
+    }
+
+    fn hold(&mut self, call: CallId, patience: Option<Duration>, out: &mut Effects) {
+        let Some(tombstone) = self.tombstones.get_mut(&call.client) else { return };
+        let Some(record) = tombstone.records.get_mut(&call.seq) else { return };
+        if let State::Queued(body) = &mut record.state {
+            record.state = State::Ordered(std::mem::take(body));
+            tombstone.ordered += 1;
+        }
+        if let Some(patience) = patience {
+            self.tidy_by(call.client, out.now.running + patience, out);
+        }
+    }
+
+    /// Something of this client was handed over, marked, or fell below the floor (R33).
+    pub(super) fn release_ordered(&mut self, client: super::ClientId, out: &mut Effects) {
+        let Some(tombstone) = self.tombstones.get(&client) else { return };
+        if tombstone.ordered == 0 {
+            return;
+        }
+        let waiting = tombstone.records.iter();
+        let waiting = waiting.filter(|(_, record)| matches!(record.state, State::Ordered(_)));
+        let waiting: Vec<(u64, u64)> =
+            waiting.map(|(seq, record)| (*seq, record.predecessor)).collect();
+        for (seq, predecessor) in waiting {
+            let call = CallId { client, seq };
+            if self.must_wait(call, predecessor) {
+                continue;
+            }
+            let Some(tombstone) = self.tombstones.get_mut(&client) else { return };
+            let Some(record) = tombstone.records.get_mut(&seq) else { continue };
+            if let State::Ordered(body) = &mut record.state {
+                record.state = State::Queued(std::mem::take(body));
+                tombstone.ordered -= 1;
+                self.queue(call, out);
+            }
+        }
+    }
+}

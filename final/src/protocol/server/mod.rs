@@ -1,0 +1,158 @@
+//! The answering half (PROTOCOL §5): one record for every call, made before its service runs.
+//!
+//! Invariant: a number of a client that was handed over is never new again, as long as a copy of its
+//! request may come: its record, its bit, the floor, or the memory of evicted clients says so (R1).
+
+mod abort;
+mod admission;
+mod answer;
+mod forget;
+mod ports;
+mod request;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+use hashlink::LinkedHashMap;
+
+use super::config::Config;
+use super::effects::Effects;
+use super::evicted::Evicted;
+use super::ids::{CallId, ClientId, Epoch, ServerId, ServerPort, SiteId};
+use super::note::Note;
+use super::site::{ProcessId, Time};
+use super::token::Tokens;
+use super::tombstone::{Record, Tombstone};
+use super::wire::{Flags, Kind, Packet, Token};
+use forget::Ripe;
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    config: Config,
+    site: SiteId,
+    epoch: Epoch,
+    began: Time,
+    /// No copy sent before this life can come any more (R29).
+    fresh: bool,
+    tokens: Tokens,
+    /// Least recently heard first (R35).
+    tombstones: LinkedHashMap<ClientId, Tombstone>,
+    per_address: HashMap<IpAddr, usize>,
+    evicted: Evicted,
+    ripe: Ripe,
+    /// The sum of all windows, of all records, of the bytes that these may hold (R26).
+    windows: u64,
+    records: usize,
+    bytes: usize,
+    ports: HashMap<ServerPort, Port>,
+    names: HashMap<String, ServerPort>,
+    last_port: u64,
+}
+
+/// Where a process takes requests.
+#[derive(Debug)]
+struct Port {
+    process: ProcessId,
+    /// Some of these may not be queued any more.
+    queue: VecDeque<CallId>,
+    serving: BTreeSet<CallId>,
+    names: Vec<String>,
+}
+
+/// A packet of a client, and whether its address was validated (R36).
+#[derive(Debug, Clone, Copy)]
+struct Came<'a> {
+    from: SocketAddr,
+    packet: &'a Packet,
+    valid: bool,
+}
+
+impl Server {
+    pub(crate) fn new(config: Config, site: SiteId, epoch: Epoch, out: &mut Effects) -> Server {
+        let began = out.now.running;
+        let mut key = || (out.draw(), out.draw());
+        Server {
+            tokens: Tokens::new(key(), began, config.token_max),
+            evicted: Evicted::new(key()),
+            began,
+            config,
+            site,
+            epoch,
+            fresh: false,
+            tombstones: LinkedHashMap::new(),
+            per_address: HashMap::new(),
+            ripe: Ripe::default(),
+            windows: 0,
+            records: 0,
+            bytes: 0,
+            ports: HashMap::new(),
+            names: HashMap::new(),
+            last_port: 0,
+        }
+    }
+
+    /// A packet for a server. Site and epoch are checked first, whatever its kind (R20, R29).
+    pub(crate) fn handle(&mut self, from: SocketAddr, packet: Packet, out: &mut Effects) {
+        if packet.client.site == self.site && packet.client.epoch != self.epoch {
+            out.note(Note::Clone);
+        }
+        let ServerId { site, epoch, port } = packet.server;
+        let to_site = port == ServerPort(0);
+        if site != self.site && !(to_site && site == SiteId(0)) {
+            out.note(Note::OtherSite);
+            return self.answer_packet(from, &packet, Kind::WrongSite, out);
+        }
+        if epoch != self.epoch && !(to_site && epoch == Epoch::default()) {
+            out.note(Note::Stale);
+            let kind = Kind::Stale { present: self.epoch, fresh: self.fresh };
+            return self.answer_packet(from, &packet, kind, out);
+        }
+        let token = match packet.kind {
+            Kind::Request { token, .. } | Kind::Heartbeat { token, .. } => token,
+            Kind::Abort { token, .. } => token,
+            _ => Token::NONE,
+        };
+        let valid = self.tokens.is_valid(out.now.running, from, packet.client.site, token);
+        let came = Came { from, packet: &packet, valid };
+        if to_site {
+            return self.handle_for_site(came, out);
+        }
+        match packet.kind {
+            Kind::Request { .. } => self.handle_request(came, out),
+            Kind::Heartbeat { floor, .. } => self.handle_heartbeat(came, floor, out),
+            Kind::Abort { floor, .. } => self.handle_abort(came, floor, out),
+            _ => {}
+        }
+    }
+
+    /// A client was heard: it is the most recent one, and its floor may rise (R15, R24). `false` if
+    /// there is no tombstone.
+    fn hear(&mut self, client: ClientId, floor: u64, out: &mut Effects) -> bool {
+        let Some(tombstone) = self.tombstones.to_back(&client) else { return false };
+        tombstone.heard = out.now.running;
+        tombstone.leaving = false;
+        if floor > tombstone.floor() {
+            self.raise_floor(client, floor, out);
+        }
+        true
+    }
+
+    fn record(&mut self, call: CallId) -> Option<&mut Record> {
+        Some(self.tombstones.get_mut(&call.client)?.records.get_mut(&call.seq)?)
+    }
+
+    /// An answer that tells of no record, and costs the address no more than it sent.
+    fn answer_packet(&self, to: SocketAddr, asked: &Packet, kind: Kind, out: &mut Effects) {
+        let Packet { attempt, client, server, seq, .. } = *asked;
+        let packet = Packet {
+            flags: Flags::NONE,
+            attempt,
+            client,
+            server,
+            seq,
+            kind,
+            body: bytes::Bytes::new(),
+        };
+        out.send(to, packet);
+    }
+}
