@@ -34,8 +34,8 @@ pub(crate) struct Tombstone {
     pub(crate) tidy_at: Time,
     /// Ordered requests that wait (R33).
     pub(crate) ordered: usize,
-    /// Where it was first seen.
-    pub(crate) ip: IpAddr,
+    /// Where it is counted, if its address was validated when it came (R26).
+    pub(crate) ip: Option<IpAddr>,
     /// It was chosen to be evicted, if it stays as it is.
     pub(crate) leaving: bool,
 }
@@ -96,7 +96,7 @@ pub(crate) enum Standing {
 }
 
 impl Tombstone {
-    pub(crate) fn new(floor: u64, window: u32, ip: IpAddr, now: Time) -> Tombstone {
+    pub(crate) fn new(floor: u64, window: u32, ip: Option<IpAddr>, now: Time) -> Tombstone {
         Tombstone {
             floor,
             seen: vec![0; window as usize / 64],

@@ -9,6 +9,10 @@ use super::super::site::Call;
 use super::super::wire::{Fate, Flags, Grant, Kind, Packet, Ran, Reason, Token};
 use super::{Client, SAMPLED, Stage, Try};
 
+/// No server has a client ask more often, or keeps it from noticing its death for longer.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
+const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
+
 impl Client {
     /// An answer counts only if it names an open call whole, and the life of the server that this call
     /// is for now (R17).
@@ -75,7 +79,8 @@ impl Client {
             match &mut open.stage {
                 Stage::Sent(it) => {
                     let it = Try { worked: true, ..*it };
-                    let period = Duration::from_millis(u64::from(period.max(1)));
+                    let period = Duration::from_millis(u64::from(period));
+                    let period = period.clamp(HEARTBEAT_MIN, HEARTBEAT_MAX);
                     open.stage = Stage::Working { it, missed: 0, period, hastened: false };
                     let next = out.now.running + out.jittered(period);
                     self.arm(call, next, out);

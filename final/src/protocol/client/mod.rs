@@ -230,7 +230,7 @@ impl Client {
             _ => left.map_or(Time::MAX, |left| out.now.running + left),
         };
         let accepted_by = match &open.stage {
-            Stage::Sent(_) | Stage::Home if open.patience_ends.is_none() => {
+            Stage::Sent(_) | Stage::Home | Stage::Resolving if open.patience_ends.is_none() => {
                 open.began + self.config.accept_max
             }
             _ => Time::MAX,

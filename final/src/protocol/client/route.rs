@@ -92,16 +92,19 @@ impl Client {
                 self.transmit(call, out);
             }
         }
-        let Some(route) = self.routes.get_mut(&key) else { return };
         staying.append(&mut home);
-        staying.append(&mut route.home);
-        route.home = staying;
+        if !staying.is_empty() {
+            // An idle port may have gone, and its route with it.
+            let route = self.routes.entry(key).or_default();
+            staying.append(&mut route.home);
+            route.home = staying;
+        }
     }
 
     /// The port by which the next call may leave, a new one if need be.
     fn port_for(&mut self, key: RouteKey, out: &mut Effects) -> Option<ClientPort> {
-        let route = self.routes.get(&key)?;
-        if let Some(current) = route.current {
+        let current = self.routes.get(&key).and_then(|route| route.current);
+        if let Some(current) = current {
             let port = self.ports.get(&current)?;
             if port.is_idle(out.now.boot) {
                 self.close_port(current, out);
@@ -111,7 +114,7 @@ impl Client {
                 return None;
             }
         }
-        let route = self.routes.get_mut(&key)?;
+        let route = self.routes.entry(key).or_default();
         if route.ports >= self.config.ports_max {
             return None;
         }

@@ -35,9 +35,10 @@ impl Server {
         if 4 * self.tombstones.len() >= 3 * self.config.clients_max {
             self.choose_who_leaves(out);
         }
+        // Anybody can pretend to be at an address, so only those count that are (R36).
         let at_address = self.per_address.get(&came.from.ip()).copied().unwrap_or(0);
         self.tombstones.len() < self.config.clients_max
-            && at_address < self.config.clients_per_address_max
+            && !(came.valid && at_address >= self.config.clients_per_address_max)
             && self.windows + u64::from(self.config.window) <= self.config.windows_sum_max
     }
 
@@ -91,10 +92,12 @@ impl Server {
 
     /// A client that was never heard of gets its tombstone.
     pub(super) fn remember(&mut self, came: Came, floor: u64, out: &mut Effects) {
-        let ip = came.from.ip();
+        let ip = came.valid.then(|| came.from.ip());
         let tombstone = Tombstone::new(floor, self.config.window, ip, out.now.running);
         self.tombstones.insert(came.packet.client, tombstone);
-        *self.per_address.entry(ip).or_default() += 1;
+        if let Some(ip) = ip {
+            *self.per_address.entry(ip).or_default() += 1;
+        }
         self.windows += u64::from(self.config.window);
     }
 

@@ -171,7 +171,7 @@ impl Server {
             return Grant { window: self.config.window, port_life, token };
         };
         let window = tombstone.window();
-        let used = (tombstone.highest + 1).saturating_sub(tombstone.floor());
+        let used = tombstone.highest.saturating_sub(tombstone.floor());
         let wider = (window * 2).min(self.config.window_max);
         let more = u64::from(wider - window);
         if 2 * used >= u64::from(window)

@@ -209,10 +209,12 @@ impl Server {
         out.timers.cancel(Timer::Tidy(client));
         self.evicted.insert(&client);
         self.windows -= u64::from(tombstone.window());
-        if let Some(count) = self.per_address.get_mut(&tombstone.ip) {
+        if let Some(ip) = tombstone.ip
+            && let Some(count) = self.per_address.get_mut(&ip)
+        {
             *count -= 1;
             if *count == 0 {
-                self.per_address.remove(&tombstone.ip);
+                self.per_address.remove(&ip);
             }
         }
     }
