@@ -16,6 +16,7 @@ mod outcome;
 mod rtt;
 mod server;
 mod site;
+mod table;
 mod timers;
 mod token;
 mod tombstone;

@@ -4,12 +4,11 @@
 //! nothing. Cancelling is lazy: a cancelled entry stays until it would be the earliest, or until most
 //! are cancelled.
 
-use std::collections::HashMap;
-
 use binary_heap_plus::{BinaryHeap, MinComparator};
 
 use super::ids::{CallId, ClientId, ClientPort};
 use super::site::{Call, Time};
+use super::table::Table;
 
 /// Why a timer fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,19 +26,41 @@ pub enum Timer {
 }
 
 /// The timers of a site.
+///
+/// ```
+/// use std::time::Duration;
+/// use unavez::protocol::{Timer, Timers};
+///
+/// let mut timers = Timers::default();
+/// timers.arm(Timer::Drained, Duration::from_millis(200));
+/// assert_eq!(timers.deadline(), Some(Duration::from_millis(200)));
+/// assert_eq!(timers.pop(Duration::from_millis(199)), None);
+/// assert_eq!(timers.pop(Duration::from_millis(200)), Some(Timer::Drained));
+/// assert_eq!(timers.deadline(), None);
+/// ```
 #[derive(Debug)]
 pub struct Timers {
     heap: BinaryHeap<Entry, MinComparator>,
-    armed: HashMap<Timer, u64>,
+    armed: Table<Timer, u32>,
+    /// What the entries stand for, so that these are small.
+    slots: Vec<Slot>,
+    free: Vec<u32>,
     count: u64,
 }
 
 /// In the order in which entries leave the heap.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
-    at: Time,
+    at: u64,
     number: u64,
+    slot: u32,
+}
+
+/// A timer, and the entry that stands for it; 0 if it is not armed.
+#[derive(Debug)]
+struct Slot {
     timer: Timer,
+    number: u64,
 }
 
 /// So many more cancelled entries than armed ones are not worth a prune.
@@ -49,14 +70,30 @@ impl Timers {
     /// Arms a timer, or moves it if it is armed.
     pub fn arm(&mut self, timer: Timer, at: Time) {
         self.count += 1;
-        self.armed.insert(timer, self.count);
-        self.heap.push(Entry { at, number: self.count, timer });
+        let slot = *self.armed.entry(timer).or_insert_with(|| {
+            let slot = Slot { timer, number: 0 };
+            match self.free.pop() {
+                Some(free) => {
+                    self.slots[free as usize] = slot;
+                    free
+                }
+                None => {
+                    self.slots.push(slot);
+                    (self.slots.len() - 1) as u32
+                }
+            }
+        });
+        self.slots[slot as usize].number = self.count;
+        // 584 years of nanoseconds.
+        let at = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+        self.heap.push(Entry { at, number: self.count, slot });
         self.prune();
     }
 
     /// Disarms a timer; it need not be armed.
     pub fn cancel(&mut self, timer: Timer) {
-        if self.armed.remove(&timer).is_some() {
+        if let Some(slot) = self.armed.remove(&timer) {
+            self.release(slot);
             self.prune();
         }
     }
@@ -68,16 +105,18 @@ impl Timers {
 
     /// When the earliest is due.
     pub fn deadline(&self) -> Option<Time> {
-        self.heap.peek().map(|entry| entry.at)
+        self.heap.peek().map(|entry| Time::from_nanos(entry.at))
     }
 
     /// Takes the earliest, if it is due.
     pub fn pop(&mut self, now: Time) -> Option<Timer> {
         self.deadline().filter(|at| *at <= now)?;
         let entry = self.heap.pop()?;
-        self.armed.remove(&entry.timer);
+        let timer = self.slots[entry.slot as usize].timer;
+        self.armed.remove(&timer);
+        self.release(entry.slot);
         self.prune();
-        Some(entry.timer)
+        Some(timer)
     }
 
     /// How many are armed.
@@ -90,8 +129,13 @@ impl Timers {
         self.armed.is_empty()
     }
 
+    fn release(&mut self, slot: u32) {
+        self.slots[slot as usize].number = 0;
+        self.free.push(slot);
+    }
+
     fn prune(&mut self) {
-        let armed = |entry: &Entry| self.armed.get(&entry.timer) == Some(&entry.number);
+        let armed = |entry: &Entry| self.slots[entry.slot as usize].number == entry.number;
         if self.heap.len() > 2 * self.armed.len() + PRUNE_ABOVE {
             let mut entries = std::mem::replace(&mut self.heap, BinaryHeap::new_min()).into_vec();
             entries.retain(armed);
@@ -105,6 +149,12 @@ impl Timers {
 
 impl Default for Timers {
     fn default() -> Self {
-        Timers { heap: BinaryHeap::new_min(), armed: HashMap::new(), count: 0 }
+        Timers {
+            heap: BinaryHeap::new_min(),
+            armed: Table::default(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            count: 0,
+        }
     }
 }

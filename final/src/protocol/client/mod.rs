@@ -9,7 +9,7 @@ mod ask;
 mod names;
 mod route;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,6 +24,7 @@ use super::note::Note;
 use super::outcome::{NotExecuted, Outcome, SendError, Unknown};
 use super::rtt::RoundTrip;
 use super::site::{Action, Call, ProcessId, Request, Target, Time};
+use super::table::Table;
 use super::timers::Timer;
 use super::wire::{BODY_MAX, Flags, Token};
 use names::Name;
@@ -42,13 +43,13 @@ pub(crate) struct Client {
     site: SiteId,
     epoch: Epoch,
     last_call: u64,
-    calls: HashMap<Call, Open>,
-    ports: HashMap<ClientPort, Port>,
-    routes: HashMap<RouteKey, Route>,
-    peers: HashMap<PeerKey, Peer>,
+    calls: Table<Call, Open>,
+    ports: Table<ClientPort, Port>,
+    routes: Table<RouteKey, Route>,
+    peers: Table<PeerKey, Peer>,
     /// Ordered calls that have not ended, of each process to each site (R33).
-    orders: HashMap<(ProcessId, SiteId), BTreeSet<Call>>,
-    names: HashMap<(SocketAddr, String), Name>,
+    orders: Table<(ProcessId, SiteId), BTreeSet<Call>>,
+    names: Table<(SocketAddr, String), Name>,
 }
 
 /// What is known of a site. One that is known by its address only is one for each address.
@@ -125,12 +126,12 @@ impl Client {
             site,
             epoch,
             last_call: 0,
-            calls: HashMap::new(),
-            ports: HashMap::new(),
-            routes: HashMap::new(),
-            peers: HashMap::new(),
-            orders: HashMap::new(),
-            names: HashMap::new(),
+            calls: Table::default(),
+            ports: Table::default(),
+            routes: Table::default(),
+            peers: Table::default(),
+            orders: Table::default(),
+            names: Table::default(),
         }
     }
 

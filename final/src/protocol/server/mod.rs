@@ -10,10 +10,8 @@ mod forget;
 mod ports;
 mod request;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-
-use hashlink::LinkedHashMap;
 
 use super::config::Config;
 use super::effects::Effects;
@@ -21,6 +19,7 @@ use super::evicted::Evicted;
 use super::ids::{CallId, ClientId, Epoch, ServerId, ServerPort, SiteId};
 use super::note::Note;
 use super::site::{ProcessId, Time};
+use super::table::{LinkedTable, Table};
 use super::token::Tokens;
 use super::tombstone::{Record, Tombstone};
 use super::wire::{Flags, Kind, Packet, Token};
@@ -36,16 +35,16 @@ pub(crate) struct Server {
     fresh: bool,
     tokens: Tokens,
     /// Least recently heard first (R35).
-    tombstones: LinkedHashMap<ClientId, Tombstone>,
-    per_address: HashMap<IpAddr, usize>,
+    tombstones: LinkedTable<ClientId, Tombstone>,
+    per_address: Table<IpAddr, usize>,
     evicted: Evicted,
     ripe: Ripe,
     /// The sum of all windows, of all records, of the bytes that these may hold (R26).
     windows: u64,
     records: usize,
     bytes: usize,
-    ports: HashMap<ServerPort, Port>,
-    names: HashMap<String, ServerPort>,
+    ports: Table<ServerPort, Port>,
+    names: Table<String, ServerPort>,
     last_port: u64,
 }
 
@@ -79,14 +78,14 @@ impl Server {
             site,
             epoch,
             fresh: false,
-            tombstones: LinkedHashMap::new(),
-            per_address: HashMap::new(),
+            tombstones: LinkedTable::default(),
+            per_address: Table::default(),
             ripe: Ripe::default(),
             windows: 0,
             records: 0,
             bytes: 0,
-            ports: HashMap::new(),
-            names: HashMap::new(),
+            ports: Table::default(),
+            names: Table::default(),
             last_port: 0,
         }
     }
