@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use super::wire::{BODY_MAX, UNLIMITED};
 
+/// The bytes in which evicted clients are remembered (R35): 13 million of them before one stranger in
+/// a hundred is taken for one.
+pub const EVICTED_LEN: usize = 16 << 20;
+
 /// What a site is tuned by. The defaults suit the Internet; [`Config::lan`] a local network.
 ///
 /// All durations are of running time unless said otherwise. Memory, at worst: see
@@ -154,7 +158,7 @@ impl Config {
             + (self.windows_sum_max / 8) as usize
             + self.records_max * super::tombstone::RECORD_LEN
             + self.bytes_max
-            + super::evicted::LEN
+            + EVICTED_LEN
     }
 
     /// What must hold between them, or the promise does not.

@@ -7,11 +7,10 @@ use std::hash::Hash;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::config::EVICTED_LEN;
 use super::ids::ClientId;
 
-/// 16 MiB: 13 million clients before one stranger in a hundred is taken for one of them.
-pub(crate) const LEN: usize = 16 << 20;
-const BITS: u64 = LEN as u64 * 8;
+const BITS: u64 = EVICTED_LEN as u64 * 8;
 /// The best number of bits for that.
 const PROBES: u64 = 7;
 
@@ -29,7 +28,7 @@ impl Evicted {
 
     pub(crate) fn insert(&mut self, client: &ClientId) {
         if self.words.is_empty() {
-            self.words = vec![0; LEN / 8];
+            self.words = vec![0; EVICTED_LEN / 8];
         }
         for bit in self.bits(client) {
             self.words[(bit / 64) as usize] |= 1 << (bit % 64);
