@@ -1,0 +1,213 @@
+//! The client's end (§2).
+//!
+//! Invariant: each outcome is taken once. The one of [`IpcClient::call`] and of
+//! [`IpcClient::receive_reply_of`] is taken by the thread that asked for it, all others by whichever
+//! thread is in [`IpcClient::receive_reply`].
+
+use std::time::Duration;
+
+use super::message::Id;
+use super::target::TargetError;
+use super::{CallError, MsgId, RawMsg, SendError, ServiceUrl, SiteError, Target, after};
+use crate::embedded::{ClientNumber, Event, Inside, Site};
+use crate::protocol::{Call, Outcome, Time};
+
+/// Sends requests to one server and receives its replies, in any thread, many at a time.
+///
+/// When it is dropped its open calls are called off.
+///
+/// ```
+/// use unavez::{IpcClient, IpcServer, Site};
+///
+/// let site = Site::embedded()?;
+/// let server = IpcServer::new(&site)?;
+/// let client = IpcClient::new(&site, server.port());
+/// let first = client.send_request("one")?;
+/// let second = client.send_request("two")?;
+/// for _ in 0..2 {
+///     let (request, id) = server.receive_request()?;
+///     server.send_reply(request, id)?;
+/// }
+/// assert_eq!(client.receive_reply_of(second)?.body(), "two");
+/// let (id, reply) = client.receive_reply()?;
+/// assert_eq!((id, reply?.body().as_ref()), (first, b"one".as_ref()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct IpcClient {
+    site: Site,
+    target: Target,
+    number: ClientNumber,
+}
+
+/// Which call ended, and how.
+pub type Reply = (MsgId, Result<RawMsg, CallError>);
+
+impl IpcClient {
+    /// A client of this server: a port, or a service by name.
+    pub fn new(site: &Site, target: impl Into<Target>) -> IpcClient {
+        IpcClient { site: site.clone(), target: target.into(), number: site.number_client() }
+    }
+
+    /// A client of the server of which this text speaks: `unavez://HOST:PORT/NAME`, or a printed
+    /// [`super::IpcPort`].
+    ///
+    /// # Errors
+    /// The text is neither, or nobody knows the host.
+    pub fn open(site: &Site, text: &str) -> Result<IpcClient, TargetError> {
+        let target = match text.parse::<super::IpcPort>() {
+            Ok(port) => port.into(),
+            Err(_) => text.parse::<ServiceUrl>()?.resolve(site.address().is_ipv4())?,
+        };
+        Ok(IpcClient::new(site, target))
+    }
+
+    /// Sends a request and waits for how it ends.
+    ///
+    /// # Errors
+    /// There is no reply; [`CallError::conclude`] says what follows.
+    pub fn call(&self, request: impl Into<RawMsg>) -> Result<RawMsg, CallError> {
+        let call = self.send(request.into(), true).map_err(CallError::NotSent)?;
+        self.take(call, None).unwrap_or(Err(CallError::Taken))
+    }
+
+    /// Sends a request. What becomes of it is received with the name returned.
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub fn send_request(&self, request: impl Into<RawMsg>) -> Result<MsgId, SendError> {
+        Ok(MsgId(Id::Sent(self.send(request.into(), false)?)))
+    }
+
+    fn send(&self, request: RawMsg, claimed: bool) -> Result<Call, SendError> {
+        let request = request.into_request(self.site.config());
+        self.site.door()?.enter(|inside| {
+            if inside.is_stopped() {
+                return Err(SiteError::Stopped.into());
+            }
+            Ok(inside.ask(self.number, &self.target, request, claimed)?)
+        })
+    }
+
+    /// Waits for the end of any call of this client that no thread asks for by name; if none is open,
+    /// for one that another thread begins.
+    ///
+    /// # Errors
+    /// The site was stopped, and the outcomes of all calls were taken.
+    pub fn receive_reply(&self) -> Result<Reply, SiteError> {
+        self.take_any(None).map(|taken| taken.expect("it waits without end"))
+    }
+
+    /// The same, but waits no longer than this.
+    ///
+    /// # Errors
+    /// As [`IpcClient::receive_reply`].
+    pub fn receive_reply_timeout(&self, timeout: Duration) -> Result<Option<Reply>, SiteError> {
+        self.take_any(after(timeout))
+    }
+
+    /// The same, but does not wait.
+    ///
+    /// # Errors
+    /// As [`IpcClient::receive_reply`].
+    pub fn try_receive_reply(&self) -> Result<Option<Reply>, SiteError> {
+        self.take_any(Some(Time::ZERO))
+    }
+
+    /// Waits for the end of this call.
+    ///
+    /// # Errors
+    /// There is no reply; [`CallError::conclude`] says what follows.
+    pub fn receive_reply_of(&self, id: MsgId) -> Result<RawMsg, CallError> {
+        self.take_claimed(id, None).unwrap_or(Err(CallError::Taken))
+    }
+
+    /// The same, but waits no longer than this. The call goes on.
+    ///
+    /// # Errors
+    /// As [`IpcClient::receive_reply_of`].
+    pub fn receive_reply_of_timeout(
+        &self,
+        id: MsgId,
+        timeout: Duration,
+    ) -> Option<Result<RawMsg, CallError>> {
+        self.take_claimed(id, after(timeout))
+    }
+
+    /// The same, but does not wait.
+    ///
+    /// # Errors
+    /// As [`IpcClient::receive_reply_of`].
+    pub fn try_receive_reply_of(&self, id: MsgId) -> Option<Result<RawMsg, CallError>> {
+        self.take_claimed(id, Some(Time::ZERO))
+    }
+
+    /// Calls a call off (R37): it ends at once, with [`crate::protocol::Unknown::Cancelled`] if it was
+    /// sent; if it was [`RawMsg::certain`], when it is known what became of it. Nothing happens if it
+    /// has ended.
+    ///
+    /// # Errors
+    /// This is a child of the process that made the site.
+    pub fn cancel(&self, id: MsgId) -> Result<(), SiteError> {
+        let door = self.site.door()?;
+        if let Id::Sent(call) = id.0 {
+            door.enter(|inside| {
+                if inside.is_of(self.number, call) {
+                    inside.cancel(call);
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn take_any(&self, until: Option<Time>) -> Result<Option<Reply>, SiteError> {
+        let look = |inside: &mut Inside| match inside.take_any(self.number) {
+            Some((call, outcome)) => Some(Ok((MsgId(Id::Sent(call)), said(outcome)))),
+            None => inside.is_stopped().then_some(Err(SiteError::Stopped)),
+        };
+        self.site.door()?.wait(Event::AnyReply(self.number), until, look).transpose()
+    }
+
+    fn take_claimed(&self, id: MsgId, until: Option<Time>) -> Option<Result<RawMsg, CallError>> {
+        let Id::Sent(call) = id.0 else { return Some(Err(CallError::Taken)) };
+        let claim = |claimed| {
+            let door = self.site.door().map_err(CallError::Site)?;
+            let there = door.enter(|inside| inside.claim(self.number, call, claimed));
+            there.then_some(()).ok_or(CallError::Taken)
+        };
+        if let Err(error) = claim(true) {
+            return Some(Err(error));
+        }
+        let taken = self.take(call, until);
+        if taken.is_none() {
+            // If it is gone, another thread asked for it, too.
+            let _ = claim(false);
+        }
+        taken
+    }
+
+    fn take(&self, call: Call, until: Option<Time>) -> Option<Result<RawMsg, CallError>> {
+        let door = match self.site.door() {
+            Ok(door) => door,
+            Err(error) => return Some(Err(CallError::Site(error))),
+        };
+        let taken = door.wait(Event::Reply(call), until, |inside| inside.take(call))?;
+        Some(taken.map_or(Err(CallError::Taken), said))
+    }
+}
+
+impl Drop for IpcClient {
+    fn drop(&mut self) {
+        if let Ok(door) = self.site.door() {
+            door.enter(|inside| inside.close_client(self.number));
+        }
+    }
+}
+
+fn said(outcome: Outcome) -> Result<RawMsg, CallError> {
+    match outcome {
+        Outcome::Reply(body) => Ok(RawMsg::new(body)),
+        Outcome::NotExecuted(why) => Err(why.into()),
+        Outcome::Unknown(why) => Err(why.into()),
+    }
+}

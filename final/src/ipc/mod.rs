@@ -1,0 +1,28 @@
+//! The interface of the paper's §2: messages, ports, clients and servers.
+//!
+//! Any thread may send, receive and answer. A reply may be taken by another thread than the one that
+//! sent the request, and given by another than the one that received it.
+
+mod client;
+mod error;
+mod message;
+mod server;
+mod target;
+
+pub use client::{IpcClient, Reply};
+pub use error::{CallError, Conclusion, SendError, SiteError};
+pub use message::{MsgId, RawMsg};
+pub use server::IpcServer;
+pub use target::{ServiceUrl, TargetError};
+
+pub use crate::protocol::{IpcPort, Target};
+
+use std::time::Duration;
+
+use crate::clock;
+use crate::protocol::Time;
+
+/// The moment at which this time is over, or none if no clock goes so far.
+fn after(time: Duration) -> Option<Time> {
+    clock::now().running.checked_add(time)
+}

@@ -1,0 +1,147 @@
+//! The server's end (§2).
+
+use std::time::Duration;
+
+use super::message::Id;
+use super::{IpcPort, MsgId, RawMsg, SendError, SiteError, after};
+use crate::embedded::{Event, Inside, Site};
+use crate::protocol::{self, Incoming, ServerId, ServerPort, Time};
+
+/// Receives requests and answers them, in any thread.
+///
+/// When it is dropped its port is closed for good: requests not taken are refused, and the clients of
+/// those that were taken and not answered are told that nobody can tell whether they ran (R28).
+///
+/// ```
+/// use unavez::{IpcServer, Site};
+///
+/// let site = Site::embedded()?;
+/// let server = IpcServer::new(&site)?;
+/// server.register("bank")?;
+/// println!("{} is unavez://{}/bank", server.port(), site.address());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct IpcServer {
+    site: Site,
+    port: ServerPort,
+}
+
+impl IpcServer {
+    /// A server with a port of its own.
+    ///
+    /// # Errors
+    /// There are too many, or the site was stopped.
+    pub fn new(site: &Site) -> Result<IpcServer, SendError> {
+        let port = site.door()?.enter(|inside| match inside.is_stopped() {
+            true => Err(SendError::Site(SiteError::Stopped)),
+            false => Ok(inside.open_port()?),
+        })?;
+        Ok(IpcServer { site: site.clone(), port })
+    }
+
+    /// Its port: what a client needs to know to ask it. It names this life of the site, too: a server
+    /// that comes back has another one (R10).
+    pub fn port(&self) -> IpcPort {
+        let (site, epoch, port) = (self.site.id(), self.site.epoch(), self.port);
+        IpcPort { address: self.site.address(), server: ServerId { site, epoch, port } }
+    }
+
+    /// Registers a name, under which clients find it in every life of the site.
+    ///
+    /// # Errors
+    /// The name is taken at this site, empty or too long; or there are too many.
+    pub fn register(&self, name: &str) -> Result<(), SendError> {
+        Ok(self.site.door()?.enter(|inside| inside.site.register(name, self.port))?)
+    }
+
+    /// Waits for a request. From here on it counts as run.
+    ///
+    /// # Errors
+    /// The server takes no more, or the site was stopped.
+    pub fn receive_request(&self) -> Result<(RawMsg, MsgId), SiteError> {
+        self.take(None).map(|taken| taken.expect("it waits without end"))
+    }
+
+    /// The same, but waits no longer than this.
+    ///
+    /// # Errors
+    /// As [`IpcServer::receive_request`].
+    pub fn receive_request_timeout(
+        &self,
+        timeout: Duration,
+    ) -> Result<Option<(RawMsg, MsgId)>, SiteError> {
+        self.take(after(timeout))
+    }
+
+    /// The same, but does not wait.
+    ///
+    /// # Errors
+    /// As [`IpcServer::receive_request`].
+    pub fn try_receive_request(&self) -> Result<Option<(RawMsg, MsgId)>, SiteError> {
+        self.take(Some(Time::ZERO))
+    }
+
+    /// Answers a request that any thread has received here, once. The reply's flags and timeout mean
+    /// nothing.
+    ///
+    /// # Errors
+    /// No such request waits for an answer here: it was answered before.
+    pub fn send_reply(&self, reply: impl Into<RawMsg>, id: MsgId) -> Result<(), SendError> {
+        let Id::Received(port, call) = id.0 else {
+            return Err(protocol::SendError::NotServing.into());
+        };
+        let body = reply.into().into_body();
+        let door = self.site.door()?;
+        door.enter(|inside| match inside.is_stopped() {
+            true => Err(SiteError::Stopped.into()),
+            false if port != self.port => Err(protocol::SendError::NotServing.into()),
+            false => Ok(inside.reply(port, call, body)?),
+        })
+    }
+
+    /// Whether a request that was received here is not wanted any more: its client called it off, or
+    /// has not been heard of for long (R30, R38). A long service asks now and then, and breaks off.
+    pub fn is_cancelled(&self, id: &MsgId) -> bool {
+        match (id.0, self.site.door()) {
+            (Id::Received(_, call), Ok(door)) => door.enter(|inside| inside.is_cancelled(call)),
+            _ => true,
+        }
+    }
+
+    /// Takes no more requests: threads that wait for one return with [`SiteError::Closed`]. What was
+    /// received before can still be answered; what comes waits, and is refused when the server is
+    /// dropped.
+    pub fn finish(&self) {
+        if let Ok(door) = self.site.door() {
+            door.enter(|inside| inside.finish_port(self.port));
+        }
+    }
+
+    pub(super) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    fn take(&self, until: Option<Time>) -> Result<Option<(RawMsg, MsgId)>, SiteError> {
+        let port = self.port;
+        let look = |inside: &mut Inside| match inside.is_open(port) {
+            true => inside.take_request(port).map(|taken| Ok(named(port, taken))),
+            false if inside.is_stopped() => Some(Err(SiteError::Stopped)),
+            false => Some(Err(SiteError::Closed)),
+        };
+        self.site.door()?.wait(Event::Request(port), until, look).transpose()
+    }
+}
+
+impl Drop for IpcServer {
+    fn drop(&mut self) {
+        if let Ok(door) = self.site.door() {
+            door.enter(|inside| inside.close_port(self.port));
+        }
+    }
+}
+
+fn named(port: ServerPort, taken: Incoming) -> (RawMsg, MsgId) {
+    let Incoming { call, body, flags, patience } = taken;
+    (RawMsg::received(body, flags, patience), MsgId(Id::Received(port, call)))
+}
