@@ -34,4 +34,5 @@ mod udp;
 pub use embedded::{Options, Site};
 pub use ipc::{
     CallError, Conclusion, IpcClient, IpcPort, IpcServer, MsgId, RawMsg, SendError, SiteError,
+    TypedClient, serve,
 };

@@ -1,4 +1,4 @@
-//! The interface of the paper's §2: messages, ports, clients and servers.
+//! The interface of the paper's §2: messages, ports, clients and servers; on top, typed calls.
 //!
 //! Any thread may send, receive and answer. A reply may be taken by another thread than the one that
 //! sent the request, and given by another than the one that received it.
@@ -8,12 +8,14 @@ mod error;
 mod message;
 mod server;
 mod target;
+pub mod typed;
 
 pub use client::{IpcClient, Reply};
 pub use error::{CallError, Conclusion, SendError, SiteError};
 pub use message::{MsgId, RawMsg};
 pub use server::IpcServer;
 pub use target::{ServiceUrl, TargetError};
+pub use typed::{Service, TypedClient, TypedError, serve};
 
 pub use crate::protocol::{IpcPort, Target};
 

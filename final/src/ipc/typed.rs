@@ -1,0 +1,261 @@
+//! Calls with types: requests and replies that serde knows, a function that serves them, and threads
+//! that run it.
+//!
+//! Invariant: every request that is taken is answered, whatever the bytes in it and whatever the
+//! function does.
+
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::{fmt, io};
+
+use bincode::config::{BigEndian, Configuration, Fixint, Limit};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CallError, Conclusion, IpcClient, IpcPort, IpcServer, MsgId, RawMsg, SendError, Target,
+    TargetError,
+};
+use crate::Site;
+use crate::protocol::BODY_MAX;
+
+const CODEC: Configuration<BigEndian, Fixint, Limit<BODY_MAX>> =
+    bincode::config::standard().with_big_endian().with_fixed_int_encoding().with_limit();
+
+/// What is in a reply.
+#[derive(Debug, Serialize, Deserialize)]
+enum Answer<T> {
+    Reply(T),
+    Undecodable,
+    Panicked,
+    TooLong,
+}
+
+/// Asks a server of [`serve`].
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use unavez::{Site, TypedClient, serve};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Add(u32, u32);
+///
+/// let site = Site::embedded()?;
+/// let service = serve(&site, "adder", 2, |Add(one, other)| one + other)?;
+/// let adder: TypedClient<Add, u32> = TypedClient::new(&site, service.port());
+/// assert_eq!(adder.call(&Add(3, 4))?, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct TypedClient<Q, A> {
+    client: IpcClient,
+    types: PhantomData<fn(Q) -> A>,
+}
+
+/// Why a typed call has no reply. [`TypedError::conclude`] says what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TypedError {
+    /// As without types.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The request cannot be written, or not into [`BODY_MAX`] bytes; nothing was sent.
+    #[error("the request is too long, or cannot be written")]
+    Unsendable,
+    /// The server cannot read it, and its function was not called: it expects another type.
+    #[error("the server cannot read the request; it expects another type")]
+    Undecodable,
+    /// The server's function panicked.
+    #[error("the server's function broke off")]
+    Panicked,
+    /// The server's function returned, but what it returned does not fit.
+    #[error("the server's reply is too long, or cannot be written")]
+    TooLong,
+    /// The server's function returned something of another type.
+    #[error("the server's reply cannot be read; it is of another type")]
+    OtherType,
+}
+
+impl TypedError {
+    /// What the caller may conclude.
+    pub fn conclude(&self) -> Conclusion {
+        match self {
+            TypedError::Call(error) => error.conclude(),
+            TypedError::Unsendable | TypedError::Undecodable => Conclusion::NotExecuted,
+            TypedError::Panicked | TypedError::TooLong | TypedError::OtherType => {
+                Conclusion::Executed
+            }
+        }
+    }
+}
+
+impl<Q: Serialize, A: DeserializeOwned> TypedClient<Q, A> {
+    /// A client of this server: a port, or a service by name.
+    pub fn new(site: &Site, target: impl Into<Target>) -> TypedClient<Q, A> {
+        TypedClient { client: IpcClient::new(site, target), types: PhantomData }
+    }
+
+    /// A client of the server of which this text speaks, as in [`IpcClient::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(site: &Site, text: &str) -> Result<TypedClient<Q, A>, TargetError> {
+        Ok(TypedClient { client: IpcClient::open(site, text)?, types: PhantomData })
+    }
+
+    /// Asks, and waits for how it ends.
+    ///
+    /// # Errors
+    /// There is no reply; [`TypedError::conclude`] says what follows.
+    pub fn call(&self, request: &Q) -> Result<A, TypedError> {
+        self.call_with(request, |message| message)
+    }
+
+    /// Asks with flags and a timeout: `client.call_with(&request, RawMsg::idempotent)`.
+    ///
+    /// # Errors
+    /// As [`TypedClient::call`].
+    pub fn call_with(
+        &self,
+        request: &Q,
+        set: impl FnOnce(RawMsg) -> RawMsg,
+    ) -> Result<A, TypedError> {
+        let message = encode(request).ok_or(TypedError::Unsendable)?;
+        read(self.client.call(set(message)))
+    }
+
+    /// Asks, and goes on; the outcome is received with the name returned.
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub fn send_request(&self, request: &Q) -> Result<MsgId, TypedError> {
+        let message = encode(request).ok_or(TypedError::Unsendable)?;
+        self.client.send_request(message).map_err(|error| CallError::NotSent(error).into())
+    }
+
+    /// Waits for the end of this call.
+    ///
+    /// # Errors
+    /// As [`TypedClient::call`].
+    pub fn receive_reply_of(&self, id: MsgId) -> Result<A, TypedError> {
+        read(self.client.receive_reply_of(id))
+    }
+
+    /// The client beneath it.
+    pub fn untyped(&self) -> &IpcClient {
+        &self.client
+    }
+}
+
+impl<Q, A> fmt::Debug for TypedClient<Q, A> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_tuple("TypedClient").field(&self.client).finish()
+    }
+}
+
+/// Threads that serve; they stop when it is dropped.
+#[derive(Debug)]
+pub struct Service {
+    server: Arc<IpcServer>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// Serves under this name with so many threads, each of which calls the function for one request at a
+/// time.
+///
+/// A function that panics ends the call, with [`TypedError::Panicked`], not the thread.
+///
+/// # Errors
+/// The name is taken, empty or too long; there are too many ports; no thread can be made.
+///
+/// # Panics
+/// Without a worker nobody would serve.
+pub fn serve<Q, A, F>(site: &Site, name: &str, workers: usize, function: F) -> io::Result<Service>
+where
+    Q: DeserializeOwned,
+    A: Serialize,
+    F: Fn(Q) -> A + Send + Sync + 'static,
+{
+    assert!(workers > 0, "without a worker nobody would serve");
+    let server = IpcServer::new(site).map_err(io::Error::other)?;
+    server.register(name).map_err(io::Error::other)?;
+    let mut service = Service { server: Arc::new(server), workers: Vec::new() };
+    let function = Arc::new(function);
+    for _ in 0..workers {
+        let (server, function) = (Arc::clone(&service.server), Arc::clone(&function));
+        let work = move || work(&server, |body| answer(body, &*function));
+        service.workers.push(thread::Builder::new().name(name.into()).spawn(work)?);
+    }
+    Ok(service)
+}
+
+impl Service {
+    /// Its port: what a client needs to know to ask it.
+    pub fn port(&self) -> IpcPort {
+        self.server.port()
+    }
+
+    /// Takes no more requests and waits until those that were taken are answered; then the others are
+    /// refused. Dropping it does the same.
+    pub fn stop(self) {}
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.server.finish();
+        if self.server.site().door().is_err() {
+            // After `fork` there are no such threads.
+            return;
+        }
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+fn work(server: &IpcServer, answer: impl Fn(&[u8]) -> RawMsg) {
+    while let Ok((request, id)) = server.receive_request() {
+        // Nobody may want it any more.
+        let _: Result<(), SendError> = server.send_reply(answer(request.body()), id);
+    }
+}
+
+fn answer<Q, A>(body: &[u8], function: &impl Fn(Q) -> A) -> RawMsg
+where
+    Q: DeserializeOwned,
+    A: Serialize,
+{
+    let answer = match decode(body) {
+        None => Answer::Undecodable,
+        // What the function shares with other calls is its own to keep whole.
+        Some(request) => match catch_unwind(AssertUnwindSafe(|| function(request))) {
+            Ok(reply) => Answer::Reply(reply),
+            Err(_) => Answer::Panicked,
+        },
+    };
+    let too_long = || encode(&Answer::<()>::TooLong).expect("it is four bytes");
+    encode(&answer).unwrap_or_else(too_long)
+}
+
+fn read<A: DeserializeOwned>(reply: Result<RawMsg, CallError>) -> Result<A, TypedError> {
+    match decode(reply?.body()) {
+        Some(Answer::Reply(reply)) => Ok(reply),
+        Some(Answer::Undecodable) => Err(TypedError::Undecodable),
+        Some(Answer::Panicked) => Err(TypedError::Panicked),
+        Some(Answer::TooLong) => Err(TypedError::TooLong),
+        None => Err(TypedError::OtherType),
+    }
+}
+
+fn encode(message: &impl Serialize) -> Option<RawMsg> {
+    bincode::serde::encode_to_vec(message, CODEC)
+        .ok()
+        .filter(|it| it.len() <= BODY_MAX)
+        .map(RawMsg::new)
+}
+
+/// All of it, or nothing.
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    let (message, used) = bincode::serde::decode_from_slice(body, CODEC).ok()?;
+    (used == body.len()).then_some(message)
+}
