@@ -106,6 +106,7 @@ impl Client {
             return self.end_unknown(call, Unknown::ServerDied, out);
         }
         // It may run again (R34), at the pace of R11.
+        open.unsure = open.unsure.or(Some(Unknown::ServerDied));
         open.stage = Stage::Sent(it);
         let to = open.to;
         let round_trip = self.peer(&to).round_trip;
@@ -139,7 +140,7 @@ impl Client {
         let goes_on = !matches!(open.stage, Stage::Aborting { .. });
         self.forget_name(call);
         if goes_on && (proved || idempotent) && self.may_begin_anew(call) && self.is_named(call) {
-            self.begin_anew(call, out);
+            self.begin_anew(call, (!proved).then_some(Unknown::ServerRestarted), out);
         } else if proved {
             self.end_not_executed(call, NotExecuted::ServerRestarted, out);
         } else {
@@ -166,7 +167,8 @@ impl Client {
         if again && self.is_named(call) && self.may_begin_anew(call) {
             // Whoever serves under this name now has another port.
             self.forget_name(call);
-            return self.begin_anew(call, out);
+            let unsure = (ran != Ran::No).then(|| unknown(reason));
+            return self.begin_anew(call, unsure, out);
         }
         if ran == Ran::No {
             return self.end_not_executed(call, not_executed(reason), out);
@@ -185,7 +187,7 @@ impl Client {
         out.note(Note::PortClosed);
         self.close_port(it.port, out);
         if goes_on && (proved || idempotent) && self.may_begin_anew(call) {
-            self.begin_anew(call, out);
+            self.begin_anew(call, (!proved).then_some(Unknown::Forgotten), out);
         } else if proved {
             self.end_not_executed(call, NotExecuted::PortClosed, out);
         } else {

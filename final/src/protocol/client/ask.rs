@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::super::effects::Effects;
 use super::super::note::Note;
-use super::super::outcome::{NotExecuted, Outcome, Unknown};
+use super::super::outcome::{NotExecuted, Unknown};
 use super::super::site::{Call, Time};
 use super::super::wire::{Flags, Kind, Packet, UNLIMITED};
 use super::{Client, Open, SAMPLED, Stage, Try, request_hash};
@@ -164,11 +164,12 @@ impl Client {
     /// No answer to any copy (§3.1 of the paper).
     fn give_up(&mut self, call: Call, out: &mut Effects) {
         let Some(open) = self.calls.get(&call) else { return };
-        let outcome = match open.stage {
-            Stage::Sent(it) if it.left_nothing() => Outcome::NotExecuted(NotExecuted::Unsendable),
-            _ => Outcome::Unknown(Unknown::ServerUnreachable),
-        };
-        self.end(call, outcome, out);
+        match open.stage {
+            Stage::Sent(it) if it.left_nothing() => {
+                self.end_not_executed(call, NotExecuted::Unsendable, out);
+            }
+            _ => self.end_unknown(call, Unknown::ServerUnreachable, out),
+        }
     }
 
     /// This site's kernel refused to send it (R3).

@@ -83,6 +83,8 @@ struct Open {
     silent: u32,
     /// It heeds one challenge (R36).
     challenged: bool,
+    /// An idempotent call begins anew without proof (R34): why nobody can tell of an earlier try.
+    unsure: Option<Unknown>,
     stage: Stage,
 }
 
@@ -185,6 +187,7 @@ impl Client {
                 resends: 0,
                 silent: 0,
                 challenged: false,
+                unsure: None,
                 stage: Stage::Home,
             },
         );
@@ -211,12 +214,13 @@ impl Client {
         }
     }
 
-    /// Begins anew what is proved not to have run (R29, R35).
-    fn begin_anew(&mut self, call: Call, out: &mut Effects) {
+    /// Begins anew what is proved not to have run (R29, R35), or may run again (R34).
+    fn begin_anew(&mut self, call: Call, unsure: Option<Unknown>, out: &mut Effects) {
         out.note(Note::Resent);
         self.leave_port(call, out);
         if let Some(open) = self.calls.get_mut(&call) {
             open.resends += 1;
+            open.unsure = open.unsure.or(unsure);
             open.stage = Stage::Home;
         }
         self.begin(call, out);
@@ -263,8 +267,10 @@ impl Client {
         self.end(call, Outcome::Unknown(why), out);
     }
 
+    /// What is proved of this try is proved of the call, if nothing is doubted of an earlier one.
     fn end_not_executed(&mut self, call: Call, why: NotExecuted, out: &mut Effects) {
-        self.end(call, Outcome::NotExecuted(why), out);
+        let unsure = self.calls.get(&call).and_then(|open| open.unsure);
+        self.end(call, unsure.map_or(Outcome::NotExecuted(why), Outcome::Unknown), out);
     }
 
     /// A process died under a living site: its calls are called off, and nobody is told (R16).
