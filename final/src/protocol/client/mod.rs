@@ -275,6 +275,9 @@ impl Client {
 
     /// A process died under a living site: its calls are called off, and nobody is told (R16).
     pub(crate) fn end_process(&mut self, process: ProcessId, out: &mut Effects) {
+        // None that waits leaves because of one that goes.
+        let routes = self.routes.iter_mut().filter(|(key, _)| key.process == process);
+        routes.for_each(|(_, route)| route.home.clear());
         let of = self.calls.iter().filter(|(_, open)| open.process == process);
         let mut calls: Vec<Call> = of.map(|(call, _)| *call).collect();
         calls.sort_unstable();
