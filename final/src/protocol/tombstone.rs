@@ -164,9 +164,9 @@ impl Tombstone {
 
     /// A larger window (R26).
     pub(crate) fn grow(&mut self, window: u32) {
-        let seen: Vec<u64> = (self.floor..self.floor.saturating_add(self.window().into()))
-            .filter(|seq| self.bit(*seq))
-            .collect();
+        // The window may end above the last of all numbers, and that one may be seen.
+        let numbers = (0..u64::from(self.window())).map_while(|i| self.floor.checked_add(i));
+        let seen: Vec<u64> = numbers.filter(|seq| self.bit(*seq)).collect();
         self.seen = vec![0; window as usize / 64];
         for seq in seen {
             self.set_seen(seq);
