@@ -278,10 +278,12 @@ impl Site {
                 Timer::IdlePort(port) => self.client.handle_idle_port(port, &mut self.out),
                 Timer::Working(call) => self.server.handle_working(call, &mut self.out),
                 Timer::Tidy(client) => self.server.handle_tidy(client, &mut self.out),
-                // The driver looks at its queue before it calls this.
+                // The driver looks at its queue before it calls this: here it was not empty, or nothing
+                // had come due when it was. Armed again below, or this would never end.
                 Timer::Drained => {}
             }
         }
+        self.server.ask_for_silence(&mut self.out);
     }
 
     /// When [`Site::handle_timeout`] is next wanted, in running time; `None` is never. The driver

@@ -86,7 +86,7 @@ impl Server {
         if ripe || self.may_leave(client, now, self.config.port_life_max) {
             self.wait_for_silence(client, out);
         }
-        self.plan(client, out);
+        self.plan(client, now, out);
     }
 
     /// A call not begun whose patience is over, or whose client is gone, is marked; one in service is
@@ -112,20 +112,19 @@ impl Server {
         }
     }
 
-    /// When this client is to be looked through next.
-    fn plan(&mut self, client: ClientId, out: &mut Effects) {
-        let now = out.now.running;
+    /// When this client is to be looked through next: what was due by then waits for the queue.
+    fn plan(&mut self, client: ClientId, due: Time, out: &mut Effects) {
         let orphan_after = self.config.orphan_after();
         let Some(tombstone) = self.tombstones.get(&client) else { return };
         let next = tombstone.records.values().filter_map(|record| match record.state {
-            State::Done(_) => Some(record.forget_at).filter(|at| *at > now),
+            State::Done(_) => Some(record.forget_at).filter(|at| *at > due),
             State::Serving { cancelled: true } => None,
             State::Serving { .. } => Some(record.heard + orphan_after),
             _ => Some((record.heard + orphan_after).min(record.patience_ends.unwrap_or(Time::MAX))),
         });
         let leaves = (tombstone.heard + self.config.port_life_max).max(tombstone.lives_until);
         let empty = tombstone.records.is_empty();
-        let next = next.min().or((empty && leaves > now).then_some(leaves));
+        let next = next.min().or((empty && leaves > due).then_some(leaves));
         if let Some(at) = next {
             self.tidy_by(client, at, out);
         }
@@ -159,8 +158,16 @@ impl Server {
 
     fn wait_for_silence(&mut self, client: ClientId, out: &mut Effects) {
         self.ripe.due.push((client, out.now.running));
-        if self.ripe.once.is_empty() {
-            out.timers.arm(Timer::Drained, out.now.running);
+        self.ask_for_silence(out);
+    }
+
+    /// Wants the driver to look at its queue as long as something waits for that.
+    pub(crate) fn ask_for_silence(&self, out: &mut Effects) {
+        let now = out.now.running;
+        if !self.ripe.once.is_empty() {
+            out.timers.arm(Timer::Drained, now.max(self.ripe.since + self.config.drain_time));
+        } else if !self.ripe.due.is_empty() {
+            out.timers.arm(Timer::Drained, now);
         }
     }
 
@@ -198,7 +205,7 @@ impl Server {
         if self.may_leave(client, due, silent) {
             self.evict(client, out);
         } else {
-            self.plan(client, out);
+            self.plan(client, due, out);
         }
     }
 
