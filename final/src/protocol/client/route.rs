@@ -132,6 +132,8 @@ impl Client {
                 last_ordered: 0,
             },
         );
+        // The call that it was drawn for may end at home.
+        out.timers.arm(Timer::IdlePort(drawn), out.now.running + self.config.port_life / 2);
         Some(drawn)
     }
 

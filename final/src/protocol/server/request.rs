@@ -171,12 +171,11 @@ impl Server {
             record.forget_at = record.forget_at.max(now + lifetime);
         }
         tombstone.lives_until = tombstone.lives_until.max(record.forget_at);
-        let forget_at = record.forget_at;
+        let forget_at = if below { tombstone.lives_until } else { record.forget_at };
         if below {
             self.drop_record(call);
-        } else {
-            self.tidy_by(call.client, forget_at, out);
         }
+        self.tidy_by(call.client, forget_at, out);
     }
 
     /// A packet about a call that WORKING was said of: the client may ask for as long again (R23).
