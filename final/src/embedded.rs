@@ -10,7 +10,6 @@ mod network;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{fmt, io};
@@ -96,7 +95,6 @@ struct Handle {
     address: SocketAddr,
     config: Config,
     generation: u64,
-    clients: AtomicU64,
     _life: Life,
 }
 
@@ -161,7 +159,6 @@ impl Site {
             address,
             config,
             generation: fork::generation(),
-            clients: AtomicU64::new(0),
             _life: life,
         };
         Ok(Site { handle: Arc::new(handle) })
@@ -216,10 +213,6 @@ impl Site {
     /// Its address and its state directory are free again when the last handle is dropped.
     pub fn stop(&self) {
         self.handle.stop();
-    }
-
-    pub(crate) fn number_client(&self) -> ClientNumber {
-        self.handle.clients.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn door(&self) -> Result<&Door, SiteError> {

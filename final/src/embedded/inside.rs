@@ -4,6 +4,7 @@
 //! it, and the thread that waits for it is told.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -21,8 +22,16 @@ const PROCESS: ProcessId = ProcessId(0);
 /// stop them.
 const READ_MAX: usize = 1024;
 
-/// Names a client of this site.
-pub(crate) type ClientNumber = u64;
+/// Names a client of this process, whichever its site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ClientNumber(u64);
+
+impl ClientNumber {
+    pub(crate) fn new() -> ClientNumber {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        ClientNumber(LAST.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// What a thread waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,25 +133,20 @@ impl Inside {
         self.act();
     }
 
-    /// Reserves a call of this client for the thread that asks for it, or gives it back. `false` if
-    /// there is none: its outcome was taken.
-    pub(crate) fn claim(&mut self, number: ClientNumber, call: Call, claimed: bool) -> bool {
-        let Some(open) = self.calls.get_mut(&call).filter(|open| open.client == number) else {
-            return false;
-        };
+    /// Reserves a call for the thread that asks for it, or gives it back. `false` if there is none: its
+    /// outcome was taken.
+    pub(crate) fn claim(&mut self, call: Call, claimed: bool) -> bool {
+        let Some(open) = self.calls.get_mut(&call) else { return false };
         let before = std::mem::replace(&mut open.claimed, claimed);
-        let Some(client) = self.clients.get_mut(&number) else { return true };
         if before != claimed && open.outcome.is_some() {
-            match claimed {
-                true => drop(client.ended.remove(&open.place)),
-                false => self.offer(number, call),
+            let (number, place) = (open.client, open.place);
+            if !claimed {
+                self.offer(number, call);
+            } else if let Some(client) = self.clients.get_mut(&number) {
+                client.ended.remove(&place);
             }
         }
         true
-    }
-
-    pub(crate) fn is_of(&self, number: ClientNumber, call: Call) -> bool {
-        self.calls.get(&call).is_some_and(|open| open.client == number)
     }
 
     /// Takes the outcome of a call that was claimed: `Some(None)` if somebody else did.

@@ -46,7 +46,7 @@ pub type Reply = (MsgId, Result<RawMsg, CallError>);
 impl IpcClient {
     /// A client of this server: a port, or a service by name.
     pub fn new(site: &Site, target: impl Into<Target>) -> IpcClient {
-        IpcClient { site: site.clone(), target: target.into(), number: site.number_client() }
+        IpcClient { site: site.clone(), target: target.into(), number: ClientNumber::new() }
     }
 
     /// A client of the server of which this text speaks: `unavez://HOST:PORT/NAME`, or a printed
@@ -76,7 +76,7 @@ impl IpcClient {
     /// # Errors
     /// Nothing was sent.
     pub fn send_request(&self, request: impl Into<RawMsg>) -> Result<MsgId, SendError> {
-        Ok(MsgId(Id::Sent(self.send(request.into(), false)?)))
+        Ok(MsgId(Id::Sent(self.number, self.send(request.into(), false)?)))
     }
 
     fn send(&self, request: RawMsg, claimed: bool) -> Result<Call, SendError> {
@@ -150,29 +150,32 @@ impl IpcClient {
     /// This is a child of the process that made the site.
     pub fn cancel(&self, id: MsgId) -> Result<(), SiteError> {
         let door = self.site.door()?;
-        if let Id::Sent(call) = id.0 {
-            door.enter(|inside| {
-                if inside.is_of(self.number, call) {
-                    inside.cancel(call);
-                }
-            });
+        if let Some(call) = self.own(id) {
+            door.enter(|inside| inside.cancel(call));
         }
         Ok(())
     }
 
+    fn own(&self, id: MsgId) -> Option<Call> {
+        match id.0 {
+            Id::Sent(client, call) => (client == self.number).then_some(call),
+            Id::Received(..) => None,
+        }
+    }
+
     fn take_any(&self, until: Option<Time>) -> Result<Option<Reply>, SiteError> {
         let look = |inside: &mut Inside| match inside.take_any(self.number) {
-            Some((call, outcome)) => Some(Ok((MsgId(Id::Sent(call)), said(outcome)))),
+            Some((call, outcome)) => Some(Ok((MsgId(Id::Sent(self.number, call)), said(outcome)))),
             None => inside.is_stopped().then_some(Err(SiteError::Stopped)),
         };
         self.site.door()?.wait(Event::AnyReply(self.number), until, look).transpose()
     }
 
     fn take_claimed(&self, id: MsgId, until: Option<Time>) -> Option<Result<RawMsg, CallError>> {
-        let Id::Sent(call) = id.0 else { return Some(Err(CallError::Taken)) };
+        let Some(call) = self.own(id) else { return Some(Err(CallError::Taken)) };
         let claim = |claimed| {
             let door = self.site.door().map_err(CallError::Site)?;
-            let there = door.enter(|inside| inside.claim(self.number, call, claimed));
+            let there = door.enter(|inside| inside.claim(call, claimed));
             there.then_some(()).ok_or(CallError::Taken)
         };
         if let Err(error) = claim(true) {

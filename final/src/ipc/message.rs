@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::embedded::ClientNumber;
 use crate::protocol::{Call, CallId, Config, Flags, Request, ServerPort};
 
 /// A message: its body, its flags, and how long its sender waits for the reply (§2).
@@ -39,7 +40,7 @@ pub struct MsgId(pub(super) Id);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Id {
-    Sent(Call),
+    Sent(ClientNumber, Call),
     Received(ServerPort, CallId),
 }
 
@@ -126,7 +127,7 @@ impl<T: Into<Bytes>> From<T> for RawMsg {
 impl fmt::Display for MsgId {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self.0 {
-            Id::Sent(call) => write!(f, "call {}", call.0),
+            Id::Sent(_, call) => write!(f, "call {}", call.0),
             Id::Received(port, call) => write!(f, "{call} at port {}", port.0),
         }
     }

@@ -195,6 +195,11 @@ impl Service {
         self.server.port()
     }
 
+    /// Takes no more requests, and does not wait. What comes is refused when the service is stopped.
+    pub fn finish(&self) {
+        self.server.finish();
+    }
+
     /// Takes no more requests and waits until those that were taken are answered; then the others are
     /// refused. Dropping it does the same.
     pub fn stop(self) {}
@@ -202,7 +207,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.server.finish();
+        self.finish();
         if self.server.site().door().is_err() {
             // After `fork` there are no such threads.
             return;

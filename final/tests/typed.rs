@@ -1,0 +1,162 @@
+//! The typed layer: functions served by threads.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::thread;
+
+use serde::{Deserialize, Serialize};
+use unavez::ipc::TypedError;
+use unavez::protocol::{BODY_MAX, NotExecuted};
+use unavez::{
+    CallError, Conclusion, IpcClient, Options, RawMsg, Site, SiteError, TypedClient, serve,
+};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Ask {
+    Add(i64, i64),
+    Panic,
+    Long(u32),
+}
+
+fn site() -> Site {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    Site::with(Options { listen, ..Options::default() }).unwrap()
+}
+
+fn function(ask: Ask) -> Result<i64, String> {
+    match ask {
+        Ask::Add(one, other) => one.checked_add(other).ok_or_else(|| "too much".into()),
+        Ask::Panic => panic!("as the test wants it"),
+        Ask::Long(long) => Err("x".repeat(long as usize)),
+    }
+}
+
+/// Requests and replies of any type that serde knows, by name and by port.
+#[test]
+fn a_function_is_called_from_afar() {
+    let (at, from) = (site(), site());
+    let service = serve(&at, "sums", 2, function).unwrap();
+    let url = format!("unavez://{}/sums", at.address());
+    let client: TypedClient<Ask, Result<i64, String>> = TypedClient::open(&from, &url).unwrap();
+    assert_eq!(client.call(&Ask::Add(1, 2)), Ok(Ok(3)));
+    assert_eq!(client.call(&Ask::Add(i64::MAX, 1)), Ok(Err("too much".into())));
+    assert_eq!(client.call_with(&Ask::Add(2, 2), RawMsg::idempotent), Ok(Ok(4)));
+    let ids = [1, 2, 3].map(|one| client.send_request(&Ask::Add(one, 10)).unwrap());
+    let sums = ids.map(|id| client.receive_reply_of(id).unwrap().unwrap());
+    assert_eq!(sums, [11, 12, 13]);
+    assert_eq!(service.port().server.site, at.id());
+}
+
+/// A function panics in every thread of the pool, and again: each of these calls ends so, and the pool
+/// still serves.
+#[test]
+fn a_panic_ends_its_call_only() {
+    let at = site();
+    let service = serve(&at, "sums", 2, function).unwrap();
+    let client: TypedClient<Ask, Result<i64, String>> = TypedClient::new(&at, service.port());
+    for _ in 0..4 {
+        let error = client.call(&Ask::Panic).unwrap_err();
+        assert_eq!((error, error.conclude()), (TypedError::Panicked, Conclusion::Executed));
+    }
+    assert_eq!(client.call(&Ask::Add(1, 2)), Ok(Ok(3)));
+}
+
+/// Somebody sends bytes that are no request, or more than one: the function is not called, and he is
+/// told.
+#[test]
+fn what_cannot_be_read_is_not_run() {
+    let at = site();
+    let ran = Arc::new(Mutex::new(0));
+    let counter = Arc::clone(&ran);
+    let service = serve(&at, "count", 1, move |(): ()| *counter.lock().unwrap() += 1).unwrap();
+    let client: TypedClient<u64, ()> = TypedClient::new(&at, service.port());
+    let error = client.call(&7).unwrap_err();
+    assert_eq!((error, error.conclude()), (TypedError::Undecodable, Conclusion::NotExecuted));
+    assert_eq!(*ran.lock().unwrap(), 0);
+    // A length of 2^63 allocates nothing.
+    let service = serve(&at, "lengths", 1, |text: String| text).unwrap();
+    let client = IpcClient::new(&at, service.port());
+    let reply = client.call((1u64 << 63).to_be_bytes().to_vec()).unwrap();
+    assert_eq!(reply.body(), &[0, 0, 0, 1][..]);
+}
+
+/// Client and server disagree about the reply, or it does not fit: the client knows that the service
+/// ran.
+#[test]
+fn a_reply_that_cannot_be_read_was_executed() {
+    let at = site();
+    let service = serve(&at, "sums", 1, function).unwrap();
+    let client: TypedClient<Ask, Result<i64, String>> = TypedClient::new(&at, service.port());
+    let error = client.call(&Ask::Long(BODY_MAX as u32)).unwrap_err();
+    assert_eq!((error, error.conclude()), (TypedError::TooLong, Conclusion::Executed));
+    let other: TypedClient<Ask, u8> = TypedClient::new(&at, service.port());
+    let error = other.call(&Ask::Add(1, 2)).unwrap_err();
+    assert_eq!((error, error.conclude()), (TypedError::OtherType, Conclusion::Executed));
+}
+
+/// A request that is too long is not sent.
+#[test]
+fn a_request_that_does_not_fit_is_not_sent() {
+    let client: TypedClient<String, ()> =
+        TypedClient::open(&site(), "unavez://127.0.0.1:9/x").unwrap();
+    let error = client.call(&"x".repeat(BODY_MAX)).unwrap_err();
+    assert_eq!((error, error.conclude()), (TypedError::Unsendable, Conclusion::NotExecuted));
+}
+
+/// Four threads serve four calls at once: none is answered before all are begun.
+#[test]
+fn workers_serve_at_once() {
+    let at = site();
+    let meet = Barrier::new(4);
+    let wait = move |(): ()| {
+        meet.wait();
+        format!("{:?}", thread::current().id())
+    };
+    let service = serve(&at, "meet", 4, wait).unwrap();
+    let client: TypedClient<(), String> = TypedClient::new(&at, service.port());
+    let ids = [(); 4].map(|()| client.send_request(&()).unwrap());
+    let threads: HashSet<String> =
+        ids.into_iter().map(|id| client.receive_reply_of(id).unwrap()).collect();
+    assert_eq!(threads.len(), 4);
+}
+
+/// A service is stopped with one call in hand and one queued: the one is answered, the other refused
+/// (R28).
+#[test]
+fn stopping_answers_what_was_begun() {
+    let at = site();
+    let (begun, begins) = mpsc::channel();
+    let (go, wait) = mpsc::channel();
+    let (begun, wait) = (Mutex::new(begun), Mutex::new(wait));
+    let function = move |number: u32| {
+        begun.lock().unwrap().send(()).unwrap();
+        wait.lock().unwrap().recv().unwrap();
+        number
+    };
+    let service = serve(&at, "slow", 1, function).unwrap();
+    let client: TypedClient<u32, u32> = TypedClient::new(&site(), service.port());
+    let (first, second) = (client.send_request(&1).unwrap(), client.send_request(&2).unwrap());
+    begins.recv().unwrap();
+    while at.entries().unwrap().records < 2 {
+        thread::yield_now();
+    }
+    service.finish();
+    go.send(()).unwrap();
+    // A worker that took the second one would wait for ever.
+    service.stop();
+    assert_eq!(client.receive_reply_of(first), Ok(1));
+    let refused = CallError::NotExecuted(NotExecuted::ServerDied);
+    assert_eq!(client.receive_reply_of(second), Err(TypedError::Call(refused)));
+}
+
+/// The site is stopped under a pool: its threads leave.
+#[test]
+fn a_pool_leaves_with_its_site() {
+    let at = site();
+    let service = serve(&at, "sums", 2, function).unwrap();
+    let client: TypedClient<Ask, Result<i64, String>> = TypedClient::new(&at, service.port());
+    at.stop();
+    service.stop();
+    let stopped = CallError::NotSent(SiteError::Stopped.into());
+    assert_eq!(client.call(&Ask::Panic), Err(TypedError::Call(stopped)));
+}
