@@ -1,6 +1,8 @@
 //! One site, and whatever may happen to it: packets from anybody, processes that do as they like, a
 //! clock that stands still, jumps and sleeps.
 
+#[path = "limits.rs"]
+mod limits;
 #[path = "packets.rs"]
 mod packets;
 
@@ -10,10 +12,11 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
+use limits::limits;
 use packets::{EPOCH, Known, SITE};
 use unavez::protocol::{
-    Action, BODY_MAX, Call, CallId, Config, Counters, DATAGRAM_MAX, Datagrams, Flags, IpcPort,
-    Kind, Now, Packet, ProcessId, Request, ServerId, ServerPort, Site, SiteId, Target,
+    Action, BODY_MAX, Call, CallId, Counters, DATAGRAM_MAX, Datagrams, Fate, Flags, IpcPort, Kind,
+    Now, Packet, ProcessId, Ran, Request, ServerId, ServerPort, Site, SiteId, Target,
 };
 
 /// What the site may do about one event, at most.
@@ -48,8 +51,11 @@ struct World {
     ports: BTreeMap<ServerPort, ProcessId>,
     /// In the hands of a service.
     serving: BTreeMap<CallId, ServerPort>,
-    /// Handed over, and not declared idempotent.
+    /// Handed over: declared idempotent, and not.
+    ran_freely: BTreeSet<CallId>,
     ran: BTreeSet<CallId>,
+    /// Said not to have run, and not to run ever.
+    proved: BTreeSet<CallId>,
     /// The newest datagrams, to be repeated.
     datagrams: Vec<(SocketAddr, Vec<u8>)>,
     received: usize,
@@ -58,7 +64,7 @@ struct World {
 
 impl World {
     fn new(show_tokens: bool) -> World {
-        let mut site = Site::new(Now::default(), config(), SITE, EPOCH, [5; 32]);
+        let mut site = Site::new(Now::default(), limits(), SITE, EPOCH, [5; 32]);
         let port = site.open_port(ProcessId(1)).expect("it is the first");
         World {
             site,
@@ -67,7 +73,9 @@ impl World {
             calls: BTreeMap::new(),
             ports: BTreeMap::from([(port, ProcessId(1))]),
             serving: BTreeMap::new(),
+            ran_freely: BTreeSet::new(),
             ran: BTreeSet::new(),
+            proved: BTreeSet::new(),
             datagrams: Vec::new(),
             received: 0,
             answered: 0,
@@ -239,9 +247,14 @@ impl World {
         let port = self.port(input)?;
         if let Some(taken) = self.site.take_request(self.now, port) {
             assert!(self.ports.contains_key(&port), "closed ports take nothing (R28)");
-            let once = !taken.flags.has(Flags::IDEMPOTENT);
-            assert!(!once || self.ran.insert(taken.call), "ran twice (R1): {}", taken.call);
-            assert!(self.serving.insert(taken.call, port).is_none(), "twice at the same time");
+            let call = taken.call;
+            if taken.flags.has(Flags::IDEMPOTENT) {
+                self.ran_freely.insert(call);
+            } else {
+                assert!(self.ran.insert(call), "ran twice (R1): {call}");
+                assert!(!self.proved.contains(&call), "it would never run (R3): {call}");
+            }
+            assert!(self.serving.insert(call, port).is_none(), "twice at the same time");
         }
         Ok(())
     }
@@ -300,6 +313,9 @@ impl World {
             return;
         }
         self.answered += bytes.len();
+        if packet.server.port != ServerPort(0) {
+            self.check_answer(&packet);
+        }
         if let Kind::Challenge { token } = packet.kind {
             self.known.tokens.push(token);
         } else if let Kind::Reply { grant, .. } | Kind::Working { grant, .. } = packet.kind {
@@ -307,12 +323,27 @@ impl World {
         }
     }
 
+    /// Whether it ran is said only as it was (R3).
+    fn check_answer(&mut self, packet: &Packet) {
+        let call = packet.call();
+        match packet.kind {
+            Kind::Refused { ran: Ran::No, .. } | Kind::Aborted { fate: Fate::NotRun } => {
+                assert!(!self.ran.contains(&call), "it did run: {packet}");
+                self.proved.insert(call);
+            }
+            Kind::Reply { .. } | Kind::Refused { ran: Ran::Once, .. } => {
+                assert!(self.ran.contains(&call) || self.ran_freely.contains(&call), "{packet}");
+            }
+            _ => {}
+        }
+    }
+
     fn check(&self) {
-        let (entries, config) = (self.site.entries(), config());
-        assert!(self.calls.len() <= entries.calls && entries.calls <= 2 * config.calls_max);
-        assert!(entries.records <= config.records_max, "{entries:?}");
-        assert!(entries.bytes <= config.bytes_max, "{entries:?}");
-        assert!(entries.tombstones <= config.clients_max, "{entries:?}");
+        let (entries, limits) = (self.site.entries(), limits());
+        assert!(self.calls.len() <= entries.calls && entries.calls <= 2 * limits.calls_max);
+        assert!(entries.records <= limits.records_max, "{entries:?}");
+        assert!(entries.bytes <= limits.bytes_max, "{entries:?}");
+        assert!(entries.tombstones <= limits.clients_max, "{entries:?}");
         let armed = entries.calls + entries.client_ports + entries.records + entries.tombstones + 1;
         assert!(entries.timers <= armed, "{entries:?}");
         // R36: to addresses that showed no token, three times the bytes that came from anybody.
@@ -336,42 +367,4 @@ fn target(input: &mut Unstructured) -> Result<Target> {
             Target::Port(IpcPort { address: at, server })
         }
     })
-}
-
-/// Small, so that every limit is reached.
-fn config() -> Config {
-    Config {
-        packet_lifetime: Duration::from_secs(1),
-        rto_initial: Duration::from_millis(200),
-        rto_min: Duration::from_millis(20),
-        rto_max: Duration::from_secs(1),
-        backoff_max: Duration::from_secs(1),
-        retransmits_max: 3,
-        resends_max: 2,
-        accept_max: Duration::from_secs(5),
-        patience_default: Duration::from_secs(3),
-        heartbeat_every: Duration::from_millis(500),
-        heartbeats_missed_max: 2,
-        working_after_max: Duration::from_millis(100),
-        patience_kept_max: Duration::from_secs(10),
-        drain_time: Duration::from_millis(100),
-        window: 64,
-        window_max: 256,
-        windows_sum_max: 7 * 64,
-        clients_max: 5,
-        clients_per_address_max: 3,
-        port_life: Duration::from_secs(4),
-        port_life_max: Duration::from_secs(20),
-        records_max: 12,
-        bytes_max: 10 * BODY_MAX,
-        ordered_wait_max: 2,
-        token_max: Duration::from_secs(5),
-        busy_after: Duration::from_millis(100),
-        calls_max: 6,
-        ports_max: 2,
-        server_ports_max: 3,
-        name_max: 4,
-        reply_max: 1000,
-        ..Config::default()
-    }
 }
