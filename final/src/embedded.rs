@@ -5,7 +5,6 @@
 
 mod inside;
 mod lead;
-mod link;
 mod network;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,7 +15,7 @@ use std::{fmt, io};
 
 use sync::{Arc, Mutex};
 
-pub use link::Link;
+pub use crate::link::Link;
 
 pub(crate) use inside::{ClientNumber, Event, Inside};
 

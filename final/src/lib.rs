@@ -27,6 +27,7 @@ mod clock;
 pub mod embedded;
 mod fork;
 pub mod ipc;
+pub mod link;
 pub mod protocol;
 mod state;
 mod udp;

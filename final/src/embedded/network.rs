@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::link::{Link, Way};
 use super::sync::Arc;
 use crate::clock;
+use crate::link::{Link, Way};
 use crate::protocol::{DATAGRAM_MAX, Datagrams, Note, Outcome, Packet, ServerPort, Time, packets};
 use crate::udp::{Socket, Unsent};
 
@@ -84,7 +84,7 @@ impl Out {
     fn send(&mut self, socket: &Socket, to: SocketAddr, datagram: &[u8]) {
         let sent = match &mut self.way {
             None => socket.send(to, datagram),
-            Some(way) => way.send(to, datagram, |to, datagram| socket.send(to, datagram)),
+            Some(way) => way.pass(to, datagram, |to, datagram| socket.send(to, datagram)),
         };
         // What the network loses, too, is repaired by the timers.
         if let Err(Unsent::Refused { by_peer }) = sent {
