@@ -1,0 +1,216 @@
+//! One call, from a shell.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write, stdout};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use unavez::ipc::{ServiceUrl, Target};
+use unavez::protocol::{BODY_MAX, Note};
+use unavez::{CallError, Conclusion, IpcClient, Options, RawMsg};
+
+use crate::args::{FaultArgs, look_up, parse_period};
+use crate::serve::unmark;
+use crate::{Result, net};
+
+/// Calls a service once and prints its reply.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes:
+  0  replied: the service ran exactly once (with --idempotent: at least once)
+  1  replied, by a command that failed (see `unavez serve`)
+  2  usage: nothing was sent
+  3  not executed: it is proved that the service did not run, and never will for this call
+  4  unknown: the service ran once or not at all; or it ran and its reply is too long
+
+Examples:
+  unavez call unavez://127.0.0.1:7373/echo hello
+  echo hello | unavez call unavez://127.0.0.1:7373/upper
+  unavez call unavez://127.0.0.1:7373/bank 'debit 10' --timeout 2s --certain --json")]
+pub(crate) struct Args {
+    /// unavez://HOST:PORT/NAME
+    url: ServiceUrl,
+    /// The request, 1072 bytes at most [default: what the standard input holds]
+    body: Option<OsString>,
+    /// Take the request from a file
+    #[arg(long, conflicts_with = "body")]
+    file: Option<PathBuf>,
+    /// How long to wait for the reply
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_period)]
+    timeout: Duration,
+    /// The service may run more than once: it does no harm, and the server need not remember
+    #[arg(long)]
+    idempotent: bool,
+    /// Not before the ordered call before it; for one call alone it changes nothing
+    #[arg(long)]
+    ordered: bool,
+    /// If the time is over, wait a little longer to know whether the service ran
+    #[arg(long)]
+    certain: bool,
+    /// Print one JSON object: how the call ended, and the reply
+    #[arg(long)]
+    json: bool,
+    /// Print each packet, and what happens without one, on the standard error
+    #[arg(long)]
+    trace: bool,
+    #[command(flatten)]
+    faults: FaultArgs,
+}
+
+/// How a call ended.
+type Outcome = std::result::Result<RawMsg, CallError>;
+
+pub(crate) fn run(args: &Args) -> Result {
+    let request = args.flag(RawMsg::new(args.body()?).timeout(args.timeout));
+    let (at, name) = look_up(&args.url)?;
+    let options = Options { trace: args.trace, link: args.faults.link(), ..Options::default() };
+    let site = net::client_site(at, options)?;
+    let began = Instant::now();
+    let outcome = IpcClient::new(&site, Target::Name { at, name }).call(request);
+    let took = began.elapsed();
+    match args.json {
+        true => {
+            let mut report = report(&outcome);
+            report["time_ms"] = json!(took.as_secs_f64() * 1e3);
+            report["sent_again"] = json!(site.counters()?.get(Note::Retransmitted));
+            writeln!(stdout(), "{report}")?;
+        }
+        false => print(&outcome)?,
+    }
+    Ok(ExitCode::from(exit_code(&outcome)))
+}
+
+impl Args {
+    fn flag(&self, mut request: RawMsg) -> RawMsg {
+        if self.idempotent {
+            request = request.idempotent();
+        }
+        if self.ordered {
+            request = request.ordered();
+        }
+        if self.certain {
+            request = request.certain();
+        }
+        request
+    }
+
+    fn body(&self) -> Result<Vec<u8>> {
+        // One byte more shows that it is too long.
+        let read = |from: &mut dyn Read| {
+            let mut body = Vec::new();
+            from.take(BODY_MAX as u64 + 1).read_to_end(&mut body).map(|_| body)
+        };
+        let body = match (&self.body, &self.file) {
+            (Some(body), _) => body.clone().into_vec(),
+            (None, Some(path)) => File::open(path)
+                .and_then(|mut file| read(&mut file))
+                .map_err(|error| format!("{}: {error}", path.display()))?,
+            (None, None) => {
+                if io::stdin().is_terminal() {
+                    eprintln!("the request is read from here; it ends with Ctrl-D");
+                }
+                read(&mut io::stdin())?
+            }
+        };
+        match body.len() <= BODY_MAX {
+            true => Ok(body),
+            false => Err(format!("the request is longer than {BODY_MAX} bytes").into()),
+        }
+    }
+}
+
+/// What the shell is told.
+fn exit_code(outcome: &Outcome) -> u8 {
+    match outcome {
+        Ok(reply) => u8::from(unmark(reply.body()).0.is_some()),
+        Err(CallError::NotSent(_)) => 2,
+        Err(error) if error.conclude() == Conclusion::NotExecuted => 3,
+        Err(_) => 4,
+    }
+}
+
+/// How a call without a reply ended, in words.
+fn name(error: &CallError) -> &'static str {
+    match error.conclude() {
+        Conclusion::NotExecuted => "not executed",
+        Conclusion::Executed => "executed",
+        Conclusion::Unknown => "unknown",
+    }
+}
+
+/// What a person is told: the reply as it is, the rest in a line.
+fn print(outcome: &Outcome) -> io::Result<()> {
+    let reply = match outcome {
+        Ok(reply) => reply.body(),
+        Err(error) => {
+            eprintln!("{}: {error}", name(error));
+            return Ok(());
+        }
+    };
+    let (failed, output) = unmark(reply);
+    let mut out = stdout();
+    out.write_all(output)?;
+    if out.is_terminal() && !output.ends_with(b"\n") {
+        writeln!(out)?;
+    }
+    out.flush()?;
+    if let Some(how) = failed {
+        eprintln!("replied: the command failed: {how}");
+    }
+    Ok(())
+}
+
+/// What a program is told. A reply that is no text is in hexadecimal digits.
+fn report(outcome: &Outcome) -> Value {
+    let reply = match outcome {
+        Ok(reply) => reply.body(),
+        Err(error) => return json!({ "outcome": name(error), "reason": error.to_string() }),
+    };
+    let (failed, output) = unmark(reply);
+    let mut report = json!({ "outcome": "replied" });
+    match std::str::from_utf8(output) {
+        Ok(text) => report["body"] = json!(text),
+        Err(_) => {
+            let digits = output.iter().map(|byte| format!("{byte:02x}"));
+            report["body_hex"] = json!(digits.collect::<String>());
+        }
+    }
+    if let Some(how) = failed {
+        report["command_failed"] = json!(how);
+    }
+    report
+}
+
+#[cfg(test)]
+mod tests {
+    use unavez::SiteError;
+    use unavez::protocol::{NotExecuted, Unknown};
+
+    use super::*;
+
+    #[test]
+    fn exit_codes_tell_the_ends_apart() {
+        // And a reply from a command that failed. A reply that is too long is no reply.
+        assert_eq!(exit_code(&Ok("hello".into())), 0);
+        assert_eq!(exit_code(&Ok("\0unavez exit 1\nhello".into())), 1);
+        assert_eq!(exit_code(&Err(CallError::NotSent(SiteError::Stopped.into()))), 2);
+        assert_eq!(exit_code(&Err(NotExecuted::NoSuchName.into())), 3);
+        assert_eq!(exit_code(&Err(Unknown::TimedOut.into())), 4);
+        assert_eq!(exit_code(&Err(Unknown::ReplyTooBig.into())), 4);
+    }
+
+    #[test]
+    fn reports_hold_any_reply() {
+        // Text, bytes that are none, a command's failure, and no reply.
+        let body = |body: &'static [u8]| report(&Ok(RawMsg::from(body)));
+        assert_eq!(body(b"a\"b")["body"], "a\"b");
+        assert_eq!(body(b"\xff\0")["body_hex"], "ff00");
+        assert_eq!(body(b"\0unavez exit 7\nx")["command_failed"], "exit 7");
+        assert_eq!(body(b"\0unavez exit 7\nx")["body"], "x");
+        assert_eq!(report(&Err(Unknown::ServerDied.into()))["outcome"], "unknown");
+    }
+}

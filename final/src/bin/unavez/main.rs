@@ -1,0 +1,100 @@
+//! The tools: a service, a call, a ping and the counters of a site, from a shell; and the demo.
+
+mod args;
+mod bank;
+mod call;
+mod demo;
+mod net;
+mod pages;
+mod ping;
+mod serve;
+mod stat;
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+/// Exactly-once request and reply over UDP.
+///
+/// Every call ends, once, in one of three ways: replied (the service ran exactly once), not executed
+/// (it is proved that it did not run and never will), or unknown (it ran once or not at all).
+#[derive(Debug, Parser)]
+#[command(name = "unavez", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  unavez demo                                     a server and a client, and all that can go wrong
+  unavez serve echo                               a service, in one terminal
+  unavez call unavez://127.0.0.1:7373/echo hello  a call, in another
+  unavez serve --name upper -- tr a-z A-Z         any command as a service
+  unavez ping unavez://127.0.0.1:7373             how far away is it?
+  unavez stat unavez://127.0.0.1:7373             what has happened there?
+
+Exit codes: 0 done or replied, 2 the command line or this machine is at fault; others are said in
+the help of each command.";
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Call(call::Args),
+    Ping(ping::Args),
+    Stat(stat::Args),
+    Demo(demo::Args),
+    #[command(hide = true)]
+    DemoClient(demo::client::Args),
+    Completions(pages::CompletionsArgs),
+    Man(pages::ManArgs),
+}
+
+/// The result of a tool: an error is said in one line, and exits with 2.
+type Result<T = ExitCode> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let done = match cli.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Call(args) => call::run(&args),
+        Command::Ping(args) => ping::run(args),
+        Command::Stat(args) => stat::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::DemoClient(args) => demo::client::run(args),
+        Command::Completions(args) => pages::completions::<Cli>(&args),
+        Command::Man(args) => pages::man::<Cli>(&args),
+    };
+    done.unwrap_or_else(|error| {
+        // Whoever read the output has enough of it: `unavez stat … | head`.
+        if error.downcast_ref().map(io::Error::kind) == Some(io::ErrorKind::BrokenPipe) {
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("error: {error}");
+        ExitCode::from(2)
+    })
+}
+
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // Whoever reads it may stop before its end.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        _ => {
+            eprintln!("{}", args::one_line::<Cli>(error));
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What the tools have in common: a site that asks, what another site says of itself, and the end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use unavez::protocol::{IpcPort, SiteReply, SiteRequest};
+use unavez::{IpcClient, Options, RawMsg, Site};
+
+use crate::Result;
+
+/// A site that only asks, by the same kind of address as the other one has.
+pub(crate) fn client_site(to: SocketAddr, options: Options) -> Result<Site> {
+    let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    Ok(Site::with(Options { listen: any.parse()?, ..options })?)
+}
+
+/// Asks a site about itself (R10); an error is said in a few words.
+pub(crate) fn ask(
+    site: &Site,
+    at: SocketAddr,
+    request: &SiteRequest,
+    patience: Duration,
+) -> std::result::Result<SiteReply, String> {
+    let request = RawMsg::new(request.encode()).idempotent().timeout(patience);
+    let reply = IpcClient::new(site, IpcPort::site_at(at)).call(request).map_err(|error| {
+        // No service is asked, so nobody cares whether it ran.
+        error.to_string().split(';').next().unwrap_or_default().to_string()
+    })?;
+    Ok(SiteReply::decode(reply.body()).unwrap_or(SiteReply::Malformed))
+}
+
+/// Tells a tool to stop.
+pub(crate) struct Stop {
+    pub(crate) tell: Sender<()>,
+    /// A message when it is told.
+    pub(crate) told: Receiver<()>,
+}
+
+/// This process is told to stop by Ctrl-C, or `kill`. The second time it stops at once.
+pub(crate) fn on_stop() -> Result<Stop> {
+    let (tell, told) = crossbeam_channel::bounded(1);
+    let signalled = tell.clone();
+    ctrlc::set_handler(move || {
+        if signalled.try_send(()).is_err() {
+            std::process::exit(130);
+        }
+    })?;
+    Ok(Stop { tell, told })
+}

@@ -1,0 +1,259 @@
+//! A service: an echo, a bank, or any command.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Mutex;
+use std::thread;
+
+use unavez::protocol::{BODY_MAX, Config, Note};
+use unavez::{IpcServer, Options, Site};
+
+use crate::args::{FaultArgs, parse_address, parse_name};
+use crate::bank::Bank;
+use crate::{Result, net};
+
+/// What a reply begins with when the command that made it did not exit with 0: then come the words
+/// `exit 1` or `signal 9`, a newline, and what the command wrote. A reply of an orderly end that
+/// happens to begin so is marked as well, with `exit 0`, so that no output can feign a failure.
+pub(crate) const MARK: &[u8] = b"\0unavez ";
+
+/// Serves an echo, a bank, or any command.
+///
+/// It prints where it listens and serves until it is told to stop: by Ctrl-C or kill.
+#[derive(Debug, clap::Args)]
+#[command(
+    subcommand_value_name = "SERVICE",
+    subcommand_help_heading = "Services",
+    after_help = "\
+A command is run once for each request: the request is its standard input, what it writes is the
+reply. If it exits with another code than 0, the reply says so, and `unavez call` exits with 1. Its
+standard error goes where that of the server goes.
+
+A request and a reply have 1072 bytes at most. A server without --state is a new site each time that
+it starts; nothing runs twice in either case.
+
+Examples:
+  unavez serve echo
+  unavez serve --listen 0.0.0.0:7373 bank --ledger account.txt
+  unavez serve --name upper --workers 4 -- tr a-z A-Z
+  unavez serve --loss 30% --trace echo"
+)]
+pub(crate) struct Args {
+    /// Where to listen; port 0 takes any that is free
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, default_value = "127.0.0.1:7373")]
+    listen: SocketAddr,
+    /// What the service is called [default: as the service or the command]
+    #[arg(long, value_parser = parse_name)]
+    name: Option<String>,
+    /// A directory where the site keeps who it is, made if need be; one site each
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// How many requests are served at a time [default: as many as there are processors]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// No datagram lives for more than 2 s on this network, instead of 30 s
+    #[arg(long)]
+    lan: bool,
+    /// Print each packet, and what happens without one
+    #[arg(long)]
+    trace: bool,
+    /// Stop when the standard input ends: a server that must not outlive who started it
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
+    #[command(flatten)]
+    faults: FaultArgs,
+    #[command(subcommand)]
+    service: Option<Builtin>,
+    /// A command and its arguments, after --
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Builtin {
+    /// The reply is the request
+    Echo,
+    /// An account that answers "debit N" and "balance"
+    Bank {
+        /// A file that gets a line for each debit, so that the account outlives the process
+        #[arg(long, value_name = "FILE")]
+        ledger: Option<PathBuf>,
+    },
+}
+
+/// What answers requests.
+#[derive(Debug)]
+enum Service {
+    Echo,
+    Bank(Mutex<Bank>),
+    Command(Vec<OsString>),
+}
+
+pub(crate) fn run(args: Args) -> Result {
+    let (service, name) = (args.service()?, args.name()?);
+    let processors = || thread::available_parallelism().map_or(1, |count| count.get() as u16);
+    let workers = args.workers.unwrap_or_else(processors);
+    let stop = net::on_stop()?;
+    if args.until_stdin_ends {
+        let tell = stop.tell.clone();
+        thread::spawn(move || {
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            let _ = tell.try_send(());
+        });
+    }
+    let link = args.faults.link();
+    let Args { listen, state, lan, trace, .. } = args;
+    let config = if lan { Config::lan() } else { Config::default() };
+    let options = Options { listen, state, config, trace, link, ..Options::default() };
+    let site = Site::with(options).map_err(|error| format!("cannot serve at {listen}: {error}"))?;
+    let server = IpcServer::new(&site)?;
+    server.register(&name)?;
+    writeln!(io::stdout(), "unavez://{}/{name}", site.address())?;
+
+    let work = || {
+        while let Ok((request, id)) = server.receive_request() {
+            // Whoever asked may have left by now.
+            let _ = server.send_reply(service.run(request.body()), id);
+        }
+    };
+    thread::scope(|scope| {
+        (0..workers).for_each(|_| drop(scope.spawn(work)));
+        let _ = stop.told.recv();
+        server.finish();
+    });
+    eprintln!("stopped; {} requests were served", site.counters()?.get(Note::Executed));
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    fn service(&self) -> Result<Service> {
+        Ok(match (&self.service, &self.command[..]) {
+            (Some(Builtin::Echo), []) => Service::Echo,
+            (Some(Builtin::Bank { ledger }), []) => {
+                let bank = Bank::open(ledger.as_deref());
+                let path = ledger.as_deref().unwrap_or(Path::new(""));
+                Service::Bank(Mutex::new(bank.map_err(|e| format!("{}: {e}", path.display()))?))
+            }
+            (None, [_, ..]) => Service::Command(self.command.clone()),
+            _ => return Err("serve what? allowed: echo, bank, or -- COMMAND ARGS".into()),
+        })
+    }
+
+    fn name(&self) -> Result<String> {
+        let program = self.command.first().map(Path::new).and_then(Path::file_name);
+        let name = match (&self.name, &self.service) {
+            (Some(name), _) => name,
+            (None, Some(Builtin::Echo)) => "echo",
+            (None, Some(Builtin::Bank { .. })) => "bank",
+            (None, None) => program.and_then(|name| name.to_str()).unwrap_or_default(),
+        };
+        Ok(parse_name(name).map_err(|error| format!("{error}; see --name"))?)
+    }
+}
+
+impl Service {
+    /// Runs one request.
+    fn run(&self, request: &[u8]) -> Vec<u8> {
+        match self {
+            Service::Echo => request.to_vec(),
+            Service::Bank(bank) => {
+                bank.lock().expect("no request panics").serve(request).into_bytes()
+            }
+            Service::Command(words) => run_command(words, request).unwrap_or_else(|error| {
+                eprintln!("{}: {error}", Path::new(&words[0]).display());
+                marked("not started", error.to_string().as_bytes())
+            }),
+        }
+    }
+}
+
+/// Runs a command with a request as its input; gives the reply.
+fn run_command(words: &[OsString], request: &[u8]) -> io::Result<Vec<u8>> {
+    let mut command = Command::new(&words[0]);
+    let mut child =
+        command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    // A request fits the pipe's buffer, so this does not wait for the command. Not all read it.
+    let _ = child.stdin.take().expect("it is piped").write_all(request);
+    let mut output = Vec::new();
+    let stdout = child.stdout.take().expect("it is piped");
+    // One byte more shows that it is too long; of endless output no more is read, and the command
+    // finds its pipe closed.
+    let read = stdout.take(BODY_MAX as u64 + 1).read_to_end(&mut output);
+    let status = child.wait()?;
+    read?;
+    Ok(match (status.code(), status.signal()) {
+        (Some(0), _) if output.starts_with(MARK) => marked("exit 0", &output),
+        (Some(0), _) => output,
+        // Too long in any case: the client learns that it ran.
+        _ if output.len() > BODY_MAX => output,
+        (Some(code), _) => marked(&format!("exit {code}"), &output),
+        (None, signal) => marked(&format!("signal {}", signal.unwrap_or_default()), &output),
+    })
+}
+
+/// A reply of a command that failed.
+fn marked(how: &str, output: &[u8]) -> Vec<u8> {
+    [MARK, how.as_bytes(), b"\n", output].concat()
+}
+
+/// Takes a reply apart: how its command ended, if it is marked, and what it wrote.
+pub(crate) fn unmark(reply: &[u8]) -> (Option<&str>, &[u8]) {
+    let Some(rest) = reply.strip_prefix(MARK) else { return (None, reply) };
+    let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return (None, reply) };
+    match std::str::from_utf8(&rest[..end]) {
+        Ok("exit 0") => (None, &rest[end + 1..]),
+        Ok(how) if ["exit ", "signal ", "not "].iter().any(|word| how.starts_with(word)) => {
+            (Some(how), &rest[end + 1..])
+        }
+        _ => (None, reply),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(words: &[&str], request: &[u8]) -> Vec<u8> {
+        let words = words.iter().map(OsString::from).collect();
+        Service::Command(words).run(request)
+    }
+
+    #[test]
+    fn output_of_a_command_is_the_reply() {
+        // The request is its input; a command need not read it.
+        assert_eq!(run(&["tr", "a-z", "A-Z"], b"hello"), b"HELLO");
+        assert_eq!(run(&["printf", "hi"], &[b'x'; BODY_MAX]), b"hi");
+    }
+
+    #[test]
+    fn failure_of_a_command_is_told_apart() {
+        // By code, by signal, and one that is not there; what it wrote comes along.
+        let reply = run(&["sh", "-c", "cat; exit 3"], b"diff");
+        assert_eq!(unmark(&reply), (Some("exit 3"), &b"diff"[..]));
+        let reply = run(&["sh", "-c", "kill -9 $$"], b"");
+        assert_eq!(unmark(&reply), (Some("signal 9"), &b""[..]));
+        let reply = run(&["/no/such/command"], b"");
+        assert_eq!(unmark(&reply).0, Some("not started"));
+    }
+
+    #[test]
+    fn output_cannot_feign_a_failure() {
+        // A command gives back what looks like a failed command's reply.
+        let request = marked("exit 3", b"diff");
+        assert_eq!(unmark(&run(&["cat"], &request)), (None, &request[..]));
+        // And a service that is no command, bytes that are only alike.
+        assert_eq!(unmark(b"\0unavez \n"), (None, &b"\0unavez \n"[..]));
+        assert_eq!(unmark(b"\0unavez exit"), (None, &b"\0unavez exit"[..]));
+        assert_eq!(unmark(b"\0unavez \xff\n"), (None, &b"\0unavez \xff\n"[..]));
+    }
+
+    #[test]
+    fn endless_output_is_cut() {
+        // The command never ends by itself; its reply is too long, which the library tells the client.
+        assert_eq!(run(&["yes"], b"").len(), BODY_MAX + 1);
+    }
+}
