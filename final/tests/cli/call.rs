@@ -1,0 +1,115 @@
+//! `unavez call`: requests from everywhere, and what the exit code says.
+
+use std::fs;
+
+use unavez::protocol::BODY_MAX;
+
+use super::{Serving, run, run_with};
+
+/// A URL at which nobody listens: a port that was free a moment ago.
+fn nobody() -> String {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    format!("unavez://{}/echo", socket.local_addr().unwrap())
+}
+
+#[test]
+fn requests_come_from_anywhere() {
+    // The same request as an argument, from a file and from the standard input.
+    let serving = Serving::start(&["echo"]);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("request");
+    fs::write(&file, "hello\n").unwrap();
+    serving.call(&["hello\n"]).is(0, "hello\n");
+    serving.call(&["--file", file.to_str().unwrap()]).is(0, "hello\n");
+    run_with(&["call", &serving.url], b"hello\n").is(0, "hello\n");
+    serving.call(&[]).is(0, "");
+}
+
+#[test]
+fn request_has_a_limit() {
+    // The longest request, and one byte more: from each source it is refused before it is sent.
+    let serving = Serving::start(&["echo"]);
+    let longest = "x".repeat(BODY_MAX);
+    serving.call(&[&longest]).is(0, &longest);
+    let longer = longest + "x";
+    serving.call(&[&longer]).fails(2, "longer than 1072 bytes");
+    run_with(&["call", &serving.url], longer.as_bytes()).fails(2, "longer than 1072 bytes");
+    serving.call(&["--file", "/dev/zero"]).fails(2, "longer than 1072 bytes");
+}
+
+#[test]
+fn exit_codes_tell_what_is_proved() {
+    // No such service, no such site, a service that takes too long, a reply that is too long (R3).
+    let serving = Serving::start(&["--name", "slow", "--", "sleep", "5"]);
+    let other = format!("{}/quick", serving.site());
+    run(&["call", &other, "x"]).fails(3, "not executed: no service of this name");
+    run(&["call", &nobody(), "x", "--timeout", "200ms"]).fails(3, "not executed: ");
+    serving.call(&["x", "--timeout", "200ms"]).fails(4, "unknown: no reply in time");
+    serving.call(&["x", "--timeout", "200ms", "--certain"]).fails(4, "unknown: ");
+    Serving::start(&["--", "yes"]).call(&["x"]).fails(4, "its reply is too long");
+}
+
+#[test]
+fn expired_request_is_proved_not_to_have_run() {
+    // One worker, which the first call keeps; the second one's patience ends while it waits for the
+    // worker, and the caller asks to know (R13, R37).
+    let serving = Serving::start(&["--workers", "1", "--", "sleep", "2"]);
+    let url = serving.url.clone();
+    let first = std::thread::spawn(move || run(&["call", &url, "first", "--timeout", "300ms"]));
+    first.join().unwrap().fails(4, "unknown: ");
+    let second = serving.call(&["second", "--timeout", "300ms", "--certain"]);
+    second.fails(3, "not executed: ");
+}
+
+#[test]
+fn flags_are_understood() {
+    // Each alone, and all together; an idempotent call leaves nothing at the server (R34).
+    let serving = Serving::start(&["echo"]);
+    for flags in ["--idempotent", "--ordered", "--certain", "--ordered --certain --idempotent"] {
+        let words: Vec<&str> = flags.split(' ').collect();
+        serving.call(&[&["x"], &words[..]].concat()).is(0, "x");
+    }
+}
+
+#[test]
+fn lost_packets_are_sent_again() {
+    // The second datagram of the client is lost, then the second of the server: the request, and its
+    // reply; the first ones are about the name. It runs once (R11, R22).
+    let serving = Serving::start(&["echo"]);
+    let report = serving.call(&["x", "--drop", "2", "--json"]).json();
+    assert_eq!(report["body"], "x");
+    assert!(report["sent_again"].as_u64().unwrap() >= 1, "{report}");
+    let serving = Serving::start(&["--drop", "2", "echo"]);
+    let report = serving.call(&["x", "--json"]).json();
+    assert_eq!(report["body"], "x");
+    let counters = &run(&["stat", &serving.site(), "--json"]).json()["counters"];
+    assert_eq!(counters["Executed"], 1);
+    assert!(counters["DuplicateAnswered"].as_u64().unwrap() >= 1, "{counters}");
+}
+
+#[test]
+fn trace_does_not_mix_with_the_reply() {
+    // The packets are shown on the standard error, the reply on the standard output.
+    let serving = Serving::start(&["echo"]);
+    let done = serving.call(&["hello", "--trace"]);
+    assert_eq!((done.code, &*done.out), (Some(0), "hello"));
+    assert!(done.err.contains("REQUEST") && done.err.contains("REPLY"), "{done:?}");
+}
+
+#[test]
+fn every_end_has_its_json() {
+    // A reply, bytes that are no text, no such service, no answer in time.
+    let serving = Serving::start(&["echo"]);
+    let report = serving.call(&["a \"b\"\n", "--json"]).json();
+    assert_eq!((&report["outcome"], &report["body"]), (&"replied".into(), &"a \"b\"\n".into()));
+    assert!(report["time_ms"].as_f64().unwrap() > 0.0);
+    let bytes = run_with(&["call", &serving.url, "--json"], &[0xff, 0]).json();
+    assert_eq!((&bytes["body_hex"], bytes.get("body")), (&"ff00".into(), None));
+    let other = format!("{}/other", serving.site());
+    let report = run(&["call", &other, "x", "--json"]).json();
+    assert_eq!(report["outcome"], "not executed");
+    assert_eq!(report["reason"], "no service of this name");
+    let slow = Serving::start(&["--", "sleep", "5"]);
+    let report = slow.call(&["x", "--json", "--timeout", "100ms"]).json();
+    assert_eq!(report["outcome"], "unknown");
+}

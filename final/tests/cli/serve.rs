@@ -1,0 +1,93 @@
+//! `unavez serve`: what is served, and how it stops.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use super::{Done, Serving, run, signal, unavez};
+
+#[test]
+fn server_says_where_it_listens_and_stops_when_told() {
+    // The first line is the URL to call; both signals stop it in an orderly way.
+    for by in [Signal::SIGINT, Signal::SIGTERM] {
+        let serving = Serving::start(&["echo"]);
+        assert!(serving.url.starts_with("unavez://127.0.0.1:") && serving.url.ends_with("/echo"));
+        serving.call(&["hello"]).is(0, "hello");
+        serving.stop(by).fails(0, "stopped; 1 requests were served");
+    }
+}
+
+#[test]
+fn any_command_is_a_service() {
+    // Named as its program, or as one likes.
+    let serving = Serving::start(&["--", "/usr/bin/tr", "a-z", "A-Z"]);
+    assert!(serving.url.ends_with("/tr"), "{}", serving.url);
+    serving.call(&["hello"]).is(0, "HELLO");
+    let serving = Serving::start(&["--name", "upper", "--", "tr", "a-z", "A-Z"]);
+    assert!(serving.url.ends_with("/upper"), "{}", serving.url);
+    serving.call(&["hello"]).is(0, "HELLO");
+}
+
+#[test]
+fn failed_command_is_told_apart() {
+    // What it wrote is the reply all the same; the exit code and a line say that it failed.
+    let serving = Serving::start(&["--", "sh", "-c", "cat; exit 7"]);
+    let done = serving.call(&["so far"]);
+    done.fails(1, "replied: the command failed: exit 7");
+    assert_eq!(done.out, "so far");
+    let report = serving.call(&["so far", "--json"]).json();
+    assert_eq!((&report["outcome"], &report["body"]), (&"replied".into(), &"so far".into()));
+    assert_eq!(report["command_failed"], "exit 7");
+    let serving = Serving::start(&["--", "/no/such/command"]);
+    serving.call(&["x"]).fails(1, "replied: the command failed: not started");
+}
+
+#[test]
+fn request_in_hand_is_answered_before_the_server_stops() {
+    // The command says that it has begun, then the server is told to stop: the reply still comes.
+    let dir = tempfile::tempdir().unwrap();
+    let begun = dir.path().join("begun");
+    let script = format!("touch {}; sleep 0.5; echo done", begun.display());
+    let serving = Serving::start(&["--", "sh", "-c", &script]);
+    let call = unavez(&["call", &serving.url, ""]).spawn().unwrap();
+    while !begun.exists() {
+        std::thread::yield_now();
+    }
+    signal(&serving.child, Signal::SIGTERM);
+    Done::from(call.wait_with_output().unwrap()).is(0, "done\n");
+}
+
+#[test]
+fn account_outlives_a_killed_bank() {
+    // Two debits, the bank is killed and started again with its ledger, at the same address and as
+    // the same site.
+    let dir = tempfile::tempdir().unwrap();
+    let (state, ledger) = (dir.path().join("state"), dir.path().join("ledger"));
+    let words = ["--state", state.to_str().unwrap(), "bank", "--ledger", ledger.to_str().unwrap()];
+    let serving = Serving::start(&words);
+    serving.call(&["debit 10"]).is(0, "balance 990");
+    serving.call(&["debit 20 rent"]).is(0, "balance 970 rent");
+    let address = serving.address().to_string();
+    drop(serving);
+    let serving = Serving::start_at(&address, &words);
+    serving.call(&["balance"]).is(0, "balance 970");
+    assert_eq!(fs::read_to_string(&ledger).unwrap(), "debit 10\ndebit 20 rent\n");
+}
+
+#[test]
+fn state_and_address_are_one_servers() {
+    // A second server is refused both (R7).
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().to_str().unwrap();
+    let serving = Serving::start(&["--state", state, "echo"]);
+    run(&["serve", "--listen", "127.0.0.1:0", "--state", state, "echo"]).fails(2, state);
+    let in_use = run(&["serve", "--listen", serving.address(), "echo"]);
+    in_use.fails(2, &format!("cannot serve at {}", serving.address()));
+}
+
+#[test]
+fn server_may_end_with_its_parent() {
+    // The demo's server: its input ends when whoever started it is gone.
+    let done = run(&["serve", "--listen", "127.0.0.1:0", "--until-stdin-ends", "echo"]);
+    done.fails(0, "stopped; 0 requests were served");
+}
