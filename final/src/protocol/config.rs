@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::wire::{BODY_MAX, UNLIMITED};
 
-/// The bytes in which evicted clients are remembered (R35): 13 million of them before one stranger in
-/// a hundred is taken for one.
+/// The bytes in which evicted clients are usually remembered (R35): 13 million of them before one
+/// stranger in a hundred is taken for one.
 pub const EVICTED_LEN: usize = 16 << 20;
 
 /// What a site is tuned by. The defaults suit the Internet; [`Config::lan`] a local network.
@@ -81,6 +81,12 @@ pub struct Config {
     pub name_max: usize,
     /// The longest reply, in bytes, that a client takes and a server sends (R32).
     pub reply_max: usize,
+    /// In how many bytes evicted clients are remembered (R35), a multiple of 8.
+    pub evicted_len: usize,
+    /// The rule that is not kept, for the proof that its loss is seen.
+    #[cfg(feature = "broken")]
+    #[doc(hidden)]
+    pub broken: Option<super::Broken>,
 }
 
 impl Default for Config {
@@ -118,6 +124,9 @@ impl Default for Config {
             server_ports_max: 4096,
             name_max: 255,
             reply_max: BODY_MAX,
+            evicted_len: EVICTED_LEN,
+            #[cfg(feature = "broken")]
+            broken: None,
         }
     }
 }
@@ -158,7 +167,7 @@ impl Config {
             + (self.windows_sum_max / 8) as usize
             + self.records_max * super::tombstone::RECORD_LEN
             + self.bytes_max
-            + EVICTED_LEN
+            + self.evicted_len
     }
 
     /// What must hold between them, or the promise does not.
@@ -187,6 +196,7 @@ impl Config {
         );
         assert!(self.port_life.as_millis() < u128::from(u32::MAX), "a reply carries it in ms");
         assert!(self.reply_max <= BODY_MAX, "a reply is one datagram");
+        assert!(self.evicted_len > 0 && self.evicted_len.is_multiple_of(8), "whole words");
         assert!(self.packet_lifetime <= Duration::from_secs(3600), "no packet lives for an hour");
         assert!(self.drift_ppm < 1_000_000 && !self.heartbeat_every.is_zero());
         self

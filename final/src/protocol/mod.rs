@@ -4,6 +4,7 @@
 //! [`Site::handle_timeout`]. The same type runs on a simulated network, inside a process, under the
 //! threads of a daemon.
 
+mod broken;
 mod builtin;
 mod client;
 pub mod config;
@@ -22,6 +23,8 @@ mod token;
 mod tombstone;
 mod wire;
 
+#[doc(hidden)]
+pub use broken::Broken;
 pub use builtin::{SiteReply, SiteRequest};
 pub use config::Config;
 pub use datagram::{Datagrams, packets};

@@ -72,7 +72,7 @@ impl Server {
         let mut key = || (out.draw(), out.draw());
         Server {
             tokens: Tokens::new(key(), began, config.token_max),
-            evicted: Evicted::new(key()),
+            evicted: Evicted::new(key(), config.evicted_len),
             began,
             config,
             site,
