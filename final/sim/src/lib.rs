@@ -1,0 +1,26 @@
+//! The proof bench of `unavez`: many sites on a simulated network under virtual clocks, in no thread.
+//!
+//! A [`Scenario`] says who asks whom for what, and what goes wrong. [`run`] plays it on the real core
+//! and watches the promise at every event. Storms make scenarios by the million from seeds;
+//! exploration makes all of them with up to so many faults.
+
+mod clock;
+mod explore;
+mod host;
+mod ledger;
+mod network;
+mod run;
+mod scenario;
+mod storm;
+mod storms;
+mod trace;
+mod world;
+
+pub use explore::{Exploration, Faults, explore};
+pub use run::{Point, Run, Seen};
+pub use scenario::{
+    CallPlan, Demands, Fate, Fault, Freeze, HostPlan, Mishap, Scenario, ServicePlan, Weather, When,
+};
+pub use storm::{Season, storm};
+pub use storms::{Score, kind, shrink, storms};
+pub use world::run;
