@@ -48,7 +48,7 @@ pub(crate) struct Transit {
 impl Network {
     pub(crate) fn new(plan: &Plan) -> Network {
         let mut plan = plan.clone();
-        let mut clients = 1;
+        let mut clients = plan.clients as usize;
         let storm = plan.storm.map(|storm| {
             let mut random = Pcg64Mcg::seed_from_u64(storm.seed);
             clients = random.random_range(1..=2);
@@ -95,6 +95,15 @@ impl Network {
             }
         }
         crashes
+    }
+
+    /// Which sites stand still at which time, and for how long.
+    pub(crate) fn pauses(&self) -> Vec<(usize, Time, Time)> {
+        let pause = |fault: &Fault| match *fault {
+            Fault::Pause { site, at, long } => Some((site, at, long)),
+            _ => None,
+        };
+        self.plan.faults.iter().filter_map(pause).collect()
     }
 
     /// What becomes of the next datagram on this path.

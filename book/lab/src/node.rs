@@ -15,6 +15,11 @@ pub trait Node: Sized {
     /// A new life of a site: 1 is the first, each restart begins the next.
     fn start(life: u32) -> Self;
 
+    /// The same, for a core that must know when it begins and where it is.
+    fn start_at(life: u32, _now: Time, _me: SocketAddr) -> Self {
+        Self::start(life)
+    }
+
     /// A process asks. `Err` says why it may not.
     ///
     /// # Errors
@@ -73,6 +78,13 @@ pub enum Action<Call> {
     },
     /// A call ended without one.
     Failed {
+        /// Which.
+        call: Call,
+        /// Why.
+        why: String,
+    },
+    /// A call ended without one, and it is proved that the service never ran for it.
+    NotExecuted {
         /// Which.
         call: Call,
         /// Why.

@@ -8,19 +8,37 @@ use std::str::FromStr;
 use crate::node::Time;
 
 /// Names of packets that a plan may pick; `packet` is any of them.
-pub const KINDS: [&str; 7] =
-    ["packet", "request", "reply", "stale", "working", "heartbeat", "no_call"];
+pub const KINDS: [&str; 13] = [
+    "packet",
+    "request",
+    "reply",
+    "stale",
+    "working",
+    "heartbeat",
+    "no_call",
+    "busy",
+    "refused",
+    "challenge",
+    "abort",
+    "aborted",
+    "wrong_site",
+];
+
+/// Each has a letter.
+const CLIENTS_MAX: u32 = 20;
 
 /// An example of each part that a plan may have.
-const FORMS: [&str; 12] = [
+const FORMS: [&str; 14] = [
     "drop reply 1",
     "duplicate request 1 by 3 s",
     "delay packet 2 by 300 ms",
     "reorder request 1",
     "crash B at 20 ms for 50 ms",
+    "pause A at 20 ms for 5 s",
     "service takes 500 ms",
     "2 calls",
     "2 calls at once",
+    "2 clients",
     "storm 7",
     "restart storm 7",
     "slow storm 7",
@@ -32,6 +50,8 @@ const FORMS: [&str; 12] = [
 pub struct Plan {
     /// Calls of each client, one after the other.
     pub calls: u32,
+    /// How many clients there are; a storm draws it.
+    pub clients: u32,
     /// All calls are asked at the start instead, as far as the core allows it.
     pub at_once: bool,
     /// How long the service takes for a request.
@@ -55,6 +75,15 @@ pub enum Fault {
         when: When,
         /// How long until it comes back; `None` is never.
         down: Option<Time>,
+    },
+    /// A site stands still, and its clock with it; what arrives waits in its buffer.
+    Pause {
+        /// Which: 0 is `A`.
+        site: usize,
+        /// When.
+        at: Time,
+        /// How long.
+        long: Time,
     },
 }
 
@@ -119,7 +148,14 @@ pub struct PlanError(String);
 
 impl Default for Plan {
     fn default() -> Self {
-        Plan { calls: 1, at_once: false, service: Time::ZERO, faults: Vec::new(), storm: None }
+        Plan {
+            calls: 1,
+            clients: 1,
+            at_once: false,
+            service: Time::ZERO,
+            faults: Vec::new(),
+            storm: None,
+        }
     }
 }
 
@@ -149,6 +185,10 @@ impl Plan {
                     _ => return Err(r#"after "calls" comes nothing or "at once""#.into()),
                 };
             }
+            [number, "clients"] => match parse_number(number)? {
+                clients @ ..=CLIENTS_MAX => self.clients = clients,
+                _ => return Err(format!("{CLIENTS_MAX} clients at most")),
+            },
             ["service", "takes", ref time @ ..] => self.service = parse_time(time)?,
             ["storm", seed] => self.storm = Some(parse_storm(Weather::Network, seed)?),
             ["restart", "storm", seed] => self.storm = Some(parse_storm(Weather::Restarts, seed)?),
@@ -186,6 +226,11 @@ fn parse_fault(words: &[&str]) -> Result<Fault, String> {
             Fault::Packet(parse_pick(kind, number)?, Fate::Delay(parse_time(time)?))
         }
         ["crash", site, ref when @ ..] => parse_crash(site, when)?,
+        ["pause", site, "at", ref times @ ..] => {
+            let mut times = times.split(|word| *word == "for");
+            let mut time = || parse_time(times.next().unwrap_or(&[]));
+            Fault::Pause { site: parse_site(site)?, at: time()?, long: time()? }
+        }
         [first, ..] if let Some(form) = FORMS.iter().find(|form| form.starts_with(first)) => {
             return Err(format!("it is written like this: {form}"));
         }
@@ -210,11 +255,14 @@ fn parse_crash(site: &str, words: &[&str]) -> Result<Fault, String> {
             );
         }
     };
-    let site = match site.as_bytes() {
-        [letter @ b'A'..=b'B'] => usize::from(letter - b'A'),
-        _ => return Err("a site is A, the client, or B, the server".into()),
-    };
-    Ok(Fault::Crash { site, when, down })
+    Ok(Fault::Crash { site: parse_site(site)?, when, down })
+}
+
+fn parse_site(site: &str) -> Result<usize, String> {
+    match site.as_bytes() {
+        [letter @ b'A'..=b'B'] => Ok(usize::from(letter - b'A')),
+        _ => Err("a site is A, the client, or B, the server".into()),
+    }
 }
 
 fn parse_pick(kind: &str, number: &str) -> Result<Pick, String> {
@@ -265,6 +313,9 @@ pub(crate) fn show_time(time: Time) -> String {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let mut items = Vec::new();
+        if self.clients > 1 {
+            items.push(format!("{} clients", self.clients));
+        }
         if self.calls > 1 || self.at_once {
             let at_once = if self.at_once { " at once" } else { "" };
             items.push(format!("{} calls{at_once}", self.calls));
@@ -294,6 +345,10 @@ impl fmt::Display for Fault {
             Fault::Crash { site, when, down } => {
                 write!(f, "crash {} {when}", site_name(*site))?;
                 down.map_or(Ok(()), |down| write!(f, " for {}", show_time(down)))
+            }
+            Fault::Pause { site, at, long } => {
+                let (site, at, long) = (site_name(*site), show_time(*at), show_time(*long));
+                write!(f, "pause {site} at {at} for {long}")
             }
         }
     }

@@ -33,6 +33,8 @@ pub enum End {
     WrongReply,
     /// That it failed.
     Failed,
+    /// That it did not run, and never will.
+    NotExecuted,
     /// Nothing: the client crashed.
     Crashed,
     /// Nothing, and it waits for ever.
@@ -46,6 +48,8 @@ pub enum Breach {
     RanTwice,
     /// A caller was given a reply that is not its own.
     WrongReply,
+    /// A caller was told that its call did not run, and it ran.
+    FalseProof,
     /// A caller waits for ever.
     NeverEnded,
     /// A call ended more than once.
@@ -64,6 +68,7 @@ impl Verdict {
             (self.stopped, Breach::NeverRests),
             (any(|call| call.executed > 1), Breach::RanTwice),
             (any(|call| call.end == End::WrongReply), Breach::WrongReply),
+            (any(|call| call.end == End::NotExecuted && call.executed > 0), Breach::FalseProof),
             (any(|call| call.end == End::Never), Breach::NeverEnded),
             (self.ended_again > 0, Breach::EndedAgain),
             (self.left_over > 0, Breach::LeftOver),
@@ -108,6 +113,7 @@ impl fmt::Display for CallVerdict {
             End::Replied => "replied",
             End::WrongReply => "given a wrong reply",
             End::Failed => "failed",
+            End::NotExecuted => "and told so",
             End::Crashed => "client crashed",
             End::Never => "never ended",
         })
@@ -119,6 +125,7 @@ impl fmt::Display for Breach {
         f.write_str(match self {
             Breach::RanTwice => "ran twice",
             Breach::WrongReply => "wrong reply",
+            Breach::FalseProof => "false proof",
             Breach::NeverEnded => "never ended",
             Breach::EndedAgain => "ended again",
             Breach::LeftOver => "left over",

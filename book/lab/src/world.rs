@@ -2,6 +2,8 @@
 //!
 //! Invariant: a plan and a core determine the run, byte for byte. Nothing here reads a clock or iterates a hash table.
 
+mod stops;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -53,6 +55,10 @@ struct World<N: Node> {
 struct Site<N> {
     life: u32,
     node: Option<N>,
+    /// It stands still until then.
+    paused: Option<Time>,
+    /// How far its clock is behind, for having stood still.
+    behind: Time,
 }
 
 struct Call<Id> {
@@ -76,13 +82,15 @@ enum Due<Id> {
     Served { life: u32, call: Id, body: Vec<u8> },
     Crash { site: usize, down: Option<Time> },
     Restart { site: usize },
+    Pause { site: usize, until: Time },
+    Wake { site: usize, behind: Time },
 }
 
 impl<N: Node> World<N> {
     fn new(plan: &Plan) -> Self {
         let network = Network::new(plan);
         let clients = network.clients();
-        let sites = (0..clients + 1).map(|_| Site { life: 1, node: Some(N::start(1)) });
+        let sites = (0..clients + 1).map(|site| Site::new(1, Time::ZERO, site));
         let calls = (0..clients * network.calls()).map(|i| Call {
             client: if i % clients == 0 { 0 } else { SERVER + i % clients },
             state: State::Planned,
@@ -109,6 +117,9 @@ impl<N: Node> World<N> {
         for (site, at, down) in world.network.crashes() {
             world.schedule(at, Due::Crash { site, down });
         }
+        for (site, at, long) in world.network.pauses() {
+            world.schedule(at, Due::Pause { site, until: at + long });
+        }
         world
     }
 
@@ -119,8 +130,7 @@ impl<N: Node> World<N> {
     /// Handles what is due next; `false` when nothing is.
     fn next(&mut self) -> bool {
         let deadlines = self.sites.iter().enumerate();
-        let timeout =
-            deadlines.filter_map(|(i, site)| Some((site.node.as_ref()?.deadline()?, i))).min();
+        let timeout = deadlines.filter_map(|(i, site)| Some((site.deadline()?, i))).min();
         let queued = self.due.first_key_value().map(|(key, _)| *key);
         let at = match (queued, timeout) {
             (None, None) => return false,
@@ -146,6 +156,14 @@ impl<N: Node> World<N> {
 
     fn handle(&mut self, due: Due<N::Call>) {
         match due {
+            Due::Pause { site, until } => self.pause(site, until),
+            Due::Wake { site, behind } => self.wake(site, behind),
+            Due::Arrival { to: site, .. } if let Some(until) = self.sites[site].paused => {
+                self.schedule(until, due);
+            }
+            Due::Served { .. } if let Some(until) = self.sites[SERVER].paused => {
+                self.schedule(until, due);
+            }
             Due::Arrival { to, .. } if self.sites[to].node.is_none() => {
                 self.record(to, What::Note("is down, datagram lost".into()));
             }
@@ -160,8 +178,9 @@ impl<N: Node> World<N> {
 
     /// One event into a core, then all its actions out.
     fn with_node(&mut self, site: usize, event: impl FnOnce(&mut N, Time)) {
+        let now = self.now - self.sites[site].behind;
         if let Some(node) = &mut self.sites[site].node {
-            event(node, self.now);
+            event(node, now);
         }
         while let Some(action) = self.sites[site].node.as_mut().and_then(N::poll_action) {
             self.act(site, action);
@@ -187,6 +206,7 @@ impl<N: Node> World<N> {
                 });
             }
             Action::Failed { call, why } => self.end(site, call, why, |_| End::Failed),
+            Action::NotExecuted { call, why } => self.end(site, call, why, |_| End::NotExecuted),
             Action::Note(note) => self.record(site, What::Note(note)),
         }
     }
@@ -250,8 +270,9 @@ impl<N: Node> World<N> {
             if !self.network.at_once() && self.calls.iter().any(outstanding) {
                 return;
             }
+            let now = self.now - self.sites[client].behind;
             let Some(node) = &mut self.sites[client].node else { return };
-            let Ok(id) = node.send_request(self.now, address(SERVER), &body_of(index)) else {
+            let Ok(id) = node.send_request(now, address(SERVER), &body_of(index)) else {
                 return;
             };
             self.calls[index].state = State::Outstanding(id);
@@ -276,41 +297,6 @@ impl<N: Node> World<N> {
         self.ask(client);
     }
 
-    /// Strikes with the crashes of this moment, each of them once.
-    fn crash_when(&mut self, now: When) {
-        let due = |fault: &mut Fault| matches!(fault, Fault::Crash { when, .. } if *when == now);
-        let struck: Vec<Fault> = self.crashes.extract_if(.., due).collect();
-        for fault in struck {
-            if let Fault::Crash { site, down, .. } = fault {
-                self.crash(site, down);
-            }
-        }
-    }
-
-    fn crash(&mut self, site: usize, down: Option<Time>) {
-        if self.sites[site].node.take().is_none() {
-            return;
-        }
-        self.record(site, What::Crashed);
-        for call in &mut self.calls {
-            if call.client == site && matches!(call.state, State::Outstanding(_)) {
-                call.state = State::Ended(End::Crashed);
-            }
-        }
-        if let Some(down) = down {
-            self.schedule(self.now + down, Due::Restart { site });
-        }
-    }
-
-    fn restart(&mut self, site: usize) {
-        let life = self.sites[site].life + 1;
-        self.sites[site] = Site { life, node: Some(N::start(life)) };
-        self.record(site, What::Restarted(life));
-        if site != SERVER {
-            self.ask(site);
-        }
-    }
-
     fn finish(mut self) -> Run {
         let calls = self.calls.iter().enumerate().map(|(index, call)| CallVerdict {
             executed: self.executions.iter().filter(|execution| execution.call == index).count()
@@ -324,7 +310,8 @@ impl<N: Node> World<N> {
         self.run.verdict.calls = calls.collect();
         self.run.unstruck = self.network.unstruck();
         let timed = |fault: &Fault| {
-            matches!(fault, Fault::Crash { when: When::At(_), .. } | Fault::Packet(..))
+            matches!(fault, Fault::Crash { when: When::At(_), .. })
+                || !matches!(fault, Fault::Crash { .. })
         };
         self.run.unstruck.extend(self.crashes.iter().filter(|fault| !timed(fault)));
         // A call that waits for ever is held for ever: that is said already.
@@ -350,6 +337,19 @@ impl<N: Node> World<N> {
 
     fn record(&mut self, site: usize, what: What) {
         self.run.events.push(Event { at: self.now, site, what });
+    }
+}
+
+impl<N: Node> Site<N> {
+    fn new(life: u32, now: Time, site: usize) -> Site<N> {
+        let node = Some(N::start_at(life, now, address(site)));
+        Site { life, node, paused: None, behind: Time::ZERO }
+    }
+
+    /// When its core wants [`Node::handle_timeout`], by the clock of the world.
+    fn deadline(&self) -> Option<Time> {
+        let at = self.node.as_ref()?.deadline()? + self.behind;
+        Some(self.paused.map_or(at, |until| at.max(until)))
     }
 }
 

@@ -32,6 +32,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         (pick, fate).prop_map(|(pick, fate)| Fault::Packet(pick, fate)),
         (0..2usize, when, proptest::option::of(time()))
             .prop_map(|(site, when, down)| Fault::Crash { site, when, down }),
+        (0..2usize, time(), time()).prop_map(|(site, at, long)| Fault::Pause { site, at, long }),
     ]
 }
 
@@ -42,8 +43,15 @@ fn storm() -> impl Strategy<Value = Storm> {
 
 fn plan() -> impl Strategy<Value = Plan> {
     let faults = proptest::collection::vec(fault(), 0..4);
-    (number(), any::<bool>(), time(), faults, proptest::option::of(storm())).prop_map(
-        |(calls, at_once, service, faults, storm)| Plan { calls, at_once, service, faults, storm },
+    (number(), 1..=20u32, any::<bool>(), time(), faults, proptest::option::of(storm())).prop_map(
+        |(calls, clients, at_once, service, faults, storm)| Plan {
+            calls,
+            clients,
+            at_once,
+            service,
+            faults,
+            storm,
+        },
     )
 }
 
