@@ -1,5 +1,6 @@
 //! The steps on the bench: what the matrix, the scoreboard and the figures are computed with.
 
+use crate::unavez_node;
 use lab::{Exploration, Faults, Node, Plan, Run, Score, Weather};
 use std::ops::Range;
 use std::time::Duration;
@@ -81,18 +82,25 @@ impl Core {
 
     /// The core that an example plays on.
     pub fn played_by(example: &str) -> Option<Core> {
-        STEPS.into_iter().chain([PAPER]).find(|core| core.example == example)
+        STEPS.into_iter().chain(OTHERS).find(|core| core.example == example)
     }
 }
 
 /// The columns of the matrix and the rows of the scoreboard.
-pub const STEPS: [Core; 6] = [
+pub const STEPS: [Core; 7] = [
     Core::of::<Step1>("step1-udp", "step1-play"),
     Core::of::<Step2>("step2-retransmit", "step2-play"),
     Core::of::<Step3>("step3-dedup", "step3-play"),
     Core::of::<Step4>("step4-epochs", "step4-play"),
     Core::of::<Step5>("step5-heartbeat", "step5-play"),
     Core::of::<Step6>("step6-daemon", "step6-play"),
+    Core::of::<unavez_node::Core<unavez_node::Usual>>("final", "unavez-play"),
 ];
 
-const PAPER: Core = Core::of::<Paper>("step3-dedup under the paper's rule", "step3-paper");
+/// Others that some trace is of.
+const OTHERS: [Core; 4] = [
+    Core::of::<Paper>("step3-dedup under the paper's rule", "step3-paper"),
+    Core::of::<unavez_node::Core<unavez_node::ByName>>("final, by name", "unavez-by-name"),
+    Core::of::<unavez_node::Core<unavez_node::Hurried>>("final, hurried", "unavez-hurried"),
+    Core::of::<unavez_node::Core<unavez_node::Small>>("final, small", "unavez-small"),
+];

@@ -22,6 +22,8 @@ mod serve;
 mod stepdiff;
 mod steps;
 mod trace;
+#[path = "../../final/examples/play/node.rs"]
+mod unavez_node;
 mod warnings;
 
 pub use bench::{Core, STEPS};

@@ -21,6 +21,8 @@ pub struct Score {
     pub ran_twice: Tally,
     /// In which a caller was given a reply that is not its own.
     pub wrong_reply: Tally,
+    /// In which a caller was told that its call did not run, and it ran.
+    pub false_proof: Tally,
     /// In which a caller waits for ever.
     pub never_ended: Tally,
     /// In which a call failed.
@@ -65,8 +67,14 @@ impl Score {
             storms: 1,
             ran_twice: tally(run.verdict.calls.iter().any(|call| call.executed > 1)),
             wrong_reply: tally(ended(End::WrongReply)),
+            false_proof: tally(
+                run.verdict
+                    .calls
+                    .iter()
+                    .any(|call| call.end == End::NotExecuted && call.executed > 0),
+            ),
             never_ended: tally(ended(End::Never)),
-            gave_up: tally(ended(End::Failed)),
+            gave_up: tally(ended(End::Failed) || ended(End::NotExecuted)),
             untidy: tally(
                 run.verdict.ended_again > 0 || run.verdict.left_over > 0 || run.verdict.stopped,
             ),
@@ -79,6 +87,7 @@ impl Score {
         let tallies = [
             (&mut self.ran_twice, other.ran_twice),
             (&mut self.wrong_reply, other.wrong_reply),
+            (&mut self.false_proof, other.false_proof),
             (&mut self.never_ended, other.never_ended),
             (&mut self.gave_up, other.gave_up),
             (&mut self.untidy, other.untidy),

@@ -18,6 +18,7 @@ const ENDS_TWICE: u8 = 1;
 const LEAKS: u8 = 2;
 const WRONG_REPLY: u8 = 3;
 const NEVER_RESTS: u8 = 4;
+const SAYS_NOT_RUN: u8 = 5;
 
 impl<const FAULT: u8> Node for Toy<FAULT> {
     type Call = SocketAddr;
@@ -46,6 +47,10 @@ impl<const FAULT: u8> Node for Toy<FAULT> {
         self.held += usize::from(FAULT == LEAKS);
         if let Some(body) = datagram.strip_prefix(b"?") {
             return self.actions.push_back(Action::Request { call, body: body.to_vec() });
+        }
+        if FAULT == SAYS_NOT_RUN {
+            let why = "it did not run".into();
+            return self.actions.push_back(Action::NotExecuted { call, why });
         }
         let body = if FAULT == WRONG_REPLY { b"balance 0".to_vec() } else { datagram.to_vec() };
         for _ in 0..1 + usize::from(FAULT == ENDS_TWICE) {
@@ -83,6 +88,7 @@ fn every_breach_is_seen() {
     assert_eq!(breach::<ENDS_TWICE>("no faults"), Some(Breach::EndedAgain));
     assert_eq!(breach::<LEAKS>("no faults"), Some(Breach::LeftOver));
     assert_eq!(breach::<WRONG_REPLY>("no faults"), Some(Breach::WrongReply));
+    assert_eq!(breach::<SAYS_NOT_RUN>("no faults"), Some(Breach::FalseProof));
 }
 
 #[test]
@@ -90,6 +96,8 @@ fn storms_count_what_they_see() {
     let score = lab::storms::<Toy<LEAKS>>(Weather::Network, 0..100, || ());
     assert_eq!(score.storms, 100);
     assert!(score.untidy.count > 0 && score.never_ended.count > 0 && score.ran_twice.count > 0);
+    let score = lab::storms::<Toy<SAYS_NOT_RUN>>(Weather::Network, 0..100, || ());
+    assert!(score.false_proof.count > 0 && score.ran_twice.count > 0);
     let score = lab::storms::<Toy<WRONG_REPLY>>(Weather::Network, 0..100, || ());
     let first = score.wrong_reply.first.expect("a caller got a wrong reply");
     let verdict = lab::run::<Toy<WRONG_REPLY>>(&Plan::storm(Weather::Network, first)).verdict;
@@ -132,6 +140,29 @@ fn crashes_are_explored_at_every_event_of_either_side() {
     // An arrival, a service, an arrival; one execution; two packets with seven fates each.
     let found = lab::explore::<Toy<NOTHING>>(&Plan::default(), Faults::Crashes, 1);
     assert_eq!(found.plans, 1 + 2 * 3 + 1 + 2 * 7);
+}
+
+#[test]
+fn a_site_that_stands_still_misses_nothing() {
+    // What arrives waits in its buffer, and its clock stops, so that its timers are late.
+    let run = lab::run::<Toy<NOTHING>>(&"pause A at 7 ms for 2 s".parse().unwrap());
+    let text = lab::Trace(&run.events).to_string();
+    assert!(
+        text.ends_with(
+            "  2007 ms  A       goes on\n  2007 ms  A       call 1 ends: reply \"balance 990\"\n"
+        ),
+        "{text}"
+    );
+    let run =
+        lab::run::<Toy<NOTHING>>(&"pause B at 0 ms for 2 s; duplicate request 1".parse().unwrap());
+    assert_eq!((run.verdict.calls[0].executed, run.cost.lasted), (2, Duration::from_millis(2005)));
+}
+
+#[test]
+fn every_client_has_its_letter_and_its_calls() {
+    let run = lab::run::<Toy<NOTHING>>(&"3 clients; 2 calls".parse().unwrap());
+    assert_eq!((run.verdict.calls.len(), run.cost.packets), (6, 12));
+    assert!(lab::Trace(&run.events).to_string().contains("  D -> B  REQUEST"));
 }
 
 #[test]
