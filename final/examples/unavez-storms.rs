@@ -79,7 +79,8 @@ fn weather(args: &Args) -> ExitCode {
         kinds.entry(kind(breach)).or_default().push(*seed);
     }
     for seeds in kinds.values() {
-        let shrunk = seeds.iter().take(SHRUNK_MAX).map(|seed| (run(&shrink(&storm(*seed)), true), seed));
+        let shrunk =
+            seeds.iter().take(SHRUNK_MAX).map(|seed| (run(&shrink(&storm(*seed)), true), seed));
         let Some((run, seed)) = shrunk.min_by_key(|(run, _)| run.lines.len()) else { continue };
         println!("\nthe shortest trace, from storm {seed}:");
         let (lines, skipped) = (&run.lines, run.lines.len().saturating_sub(LINES_MAX));

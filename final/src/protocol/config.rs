@@ -198,6 +198,9 @@ impl Config {
         assert!(self.reply_max <= BODY_MAX, "a reply is one datagram");
         assert!(self.evicted_len > 0 && self.evicted_len.is_multiple_of(8), "whole words");
         assert!(self.packet_lifetime <= Duration::from_secs(3600), "no packet lives for an hour");
+        assert!(self.patience_kept_max >= self.accept_max, "a reply is kept while it is asked for");
+        let periods = super::client::HEARTBEAT_MIN..=super::client::HEARTBEAT_MAX;
+        assert!(periods.contains(&self.heartbeat_every), "clients ask no more often, and no less");
         assert!(self.drift_ppm < 1_000_000 && !self.heartbeat_every.is_zero());
         self
     }

@@ -32,12 +32,23 @@ pub(crate) struct Tombstone {
     pub(crate) lives_until: Time,
     /// When it is looked through next.
     pub(crate) tidy_at: Time,
-    /// Ordered requests that wait (R33).
-    pub(crate) ordered: usize,
+    pub(crate) order: Order,
     /// Where it is counted, if its address was validated when it came (R26).
     pub(crate) ip: Option<IpAddr>,
     /// It was chosen to be evicted, if it stays as it is.
     pub(crate) leaving: bool,
+}
+
+/// How far the chain of ordered requests is (R33).
+#[derive(Debug, Default)]
+pub(crate) struct Order {
+    /// How many wait for the one before them.
+    pub(crate) waiting: usize,
+    /// The last that was handed over, or marked when nothing before it was left to wait for.
+    passed: u64,
+    /// Those that were marked while they waited, each with the one before it: whoever comes after
+    /// them waits for that one in their place.
+    skipped: BTreeMap<u64, u64>,
 }
 
 /// What is kept of a call.
@@ -105,7 +116,7 @@ impl Tombstone {
             heard: now,
             lives_until: Time::ZERO,
             tidy_at: Time::MAX,
-            ordered: 0,
+            order: Order::default(),
             ip,
             leaving: false,
         }
@@ -160,6 +171,17 @@ impl Tombstone {
             }
         }
         self.floor = floor;
+        self.order.drop_below(floor);
+    }
+
+    /// Whether what comes after this one must wait (R33).
+    pub(crate) fn must_wait(&self, predecessor: u64) -> bool {
+        let mut before = predecessor;
+        // Each is before the one that names it, so this ends.
+        while let Some(skipped) = self.order.skipped.get(&before) {
+            before = *skipped;
+        }
+        before >= self.floor && before > self.order.passed
     }
 
     /// A larger window (R26).
@@ -170,6 +192,30 @@ impl Tombstone {
         self.seen = vec![0; window as usize / 64];
         for seq in seen {
             self.set_seen(seq);
+        }
+    }
+}
+
+impl Order {
+    /// How much is kept for it.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting + self.skipped.len()
+    }
+
+    /// It was handed over, or will not be, and nothing before it can come any more.
+    pub(crate) fn pass(&mut self, seq: u64) {
+        self.passed = self.passed.max(seq);
+        self.drop_below(self.passed);
+    }
+
+    /// It will not be handed over, but those before it may.
+    pub(crate) fn skip(&mut self, seq: u64, predecessor: u64) {
+        self.skipped.insert(seq, predecessor);
+    }
+
+    fn drop_below(&mut self, seq: u64) {
+        if self.skipped.first_key_value().is_some_and(|(first, _)| *first < seq) {
+            self.skipped = self.skipped.split_off(&seq);
         }
     }
 }

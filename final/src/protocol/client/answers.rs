@@ -7,11 +7,7 @@ use super::super::note::Note;
 use super::super::outcome::{NotExecuted, Outcome, Unknown};
 use super::super::site::Call;
 use super::super::wire::{Fate, Flags, Grant, Kind, Packet, Ran, Reason, Token};
-use super::{Client, SAMPLED, Stage, Try};
-
-/// No server has a client ask more often, or keeps it from noticing its death for longer.
-const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
-const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
+use super::{Client, HEARTBEAT_MAX, HEARTBEAT_MIN, SAMPLED, Stage, Try};
 
 impl Client {
     /// An answer counts only if it names an open call whole, and the life of the server that this call

@@ -32,6 +32,9 @@ use route::{Port, Route, RouteKey};
 
 /// The site itself, which asks other sites for names.
 const SITE: ProcessId = ProcessId(u64::MAX);
+/// No server has a client ask more often, or keeps it from noticing its death for longer.
+pub(super) const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
+pub(super) const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
 /// So many sites are worth remembering.
 const PEERS_MAX: usize = 65_536;
 /// So many attempts back an answer still gives a sample (R12).
@@ -207,7 +210,7 @@ impl Client {
             self.orders.entry(key).or_default().insert(call);
         }
         let key = RouteKey::of(&self.calls[&call]);
-        self.routes.entry(key).or_default().home.push_back(call);
+        self.routes.entry(key).or_default().home.insert(call);
         self.leave_home(key, out);
         if self.calls.get(&call).is_some_and(|open| matches!(open.stage, Stage::Home)) {
             self.arm(call, Time::MAX, out);

@@ -4,7 +4,7 @@
 //! mean there what they mean here. (One port for each life of a server, where R9 has one for each
 //! server: what was granted by one life does not hold in the next.)
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ pub(super) struct Route {
     current: Option<ClientPort>,
     /// How many ports there are, former ones with calls included.
     ports: usize,
-    /// Calls that wait for room, in the order in which they were made.
-    pub(super) home: VecDeque<Call>,
+    /// Calls that wait for room, or for those before them; the earliest leaves first.
+    pub(super) home: BTreeSet<Call>,
 }
 
 #[derive(Debug)]
@@ -75,18 +75,18 @@ impl Client {
     /// Sends what waits at home, as far as windows and order allow.
     pub(super) fn leave_home(&mut self, key: RouteKey, out: &mut Effects) {
         let Some(route) = self.routes.get_mut(&key) else { return };
-        let mut staying = VecDeque::new();
         let mut home = std::mem::take(&mut route.home);
-        while let Some(call) = home.pop_front() {
+        let mut staying = BTreeSet::new();
+        while let Some(call) = home.pop_first() {
             if !self.calls.get(&call).is_some_and(|open| matches!(open.stage, Stage::Home)) {
                 continue;
             }
             let Some(port) = self.port_for(key, out) else {
-                staying.push_back(call);
+                staying.insert(call);
                 break;
             };
             if self.is_held(call, port) {
-                staying.push_back(call);
+                staying.insert(call);
             } else {
                 self.number(call, port, out);
                 self.transmit(call, out);
@@ -95,9 +95,7 @@ impl Client {
         staying.append(&mut home);
         if !staying.is_empty() {
             // An idle port may have gone, and its route with it.
-            let route = self.routes.entry(key).or_default();
-            staying.append(&mut route.home);
-            route.home = staying;
+            self.routes.entry(key).or_default().home.append(&mut staying);
         }
     }
 
@@ -144,7 +142,8 @@ impl Client {
         open.is_some_and(|open| matches!(open.stage, Stage::Working { .. }))
     }
 
-    /// An ordered call stays at home until all earlier ones have ended or gone by the same port (R33).
+    /// An ordered call stays at home until all earlier ones have ended or gone by the same port to the
+    /// same server (R33): elsewhere they could be taken up later.
     fn is_held(&self, call: Call, port: ClientPort) -> bool {
         let open = &self.calls[&call];
         if !open.flags.has(Flags::ORDERED) {
@@ -152,9 +151,9 @@ impl Client {
         }
         let orders = self.orders.get(&(open.process, open.to.server.site));
         let before = orders.and_then(|orders| orders.range(..call).next_back());
-        let before = before.and_then(|before| self.calls.get(before)?.stage.on_the_wire());
-        let first = orders.is_none_or(|orders| orders.first() == Some(&call));
-        !first && before.is_none_or(|before| before.port != port)
+        let Some(before) = before.and_then(|before| self.calls.get(before)) else { return false };
+        let same = before.to.server == open.to.server;
+        !(same && before.stage.on_the_wire().is_some_and(|it| it.port == port))
     }
 
     fn number(&mut self, call: Call, at: ClientPort, out: &mut Effects) {

@@ -16,9 +16,7 @@ impl Server {
         let Kind::Request { floor, predecessor, .. } = came.packet.kind else { return false };
         let call = came.packet.call();
         let room = self.fits(call, floor) && (known || self.takes_stranger(came, out));
-        let orders = self.tombstones.get(&call.client).map_or(0, |tombstone| tombstone.ordered);
-        let waits = predecessor != 0 && self.must_wait(call, predecessor);
-        room && !(waits && orders >= self.config.ordered_wait_max)
+        room && (predecessor == 0 || self.may_wait(call, predecessor))
     }
 
     /// Within the client's window, and the site's limits for records.
@@ -75,6 +73,7 @@ impl Server {
             },
         );
         self.tidy_by(call.client, now + self.config.orphan_after(), out);
+        let waits = self.hold(call, out);
         if !self.ports.contains_key(&port) {
             // After the duplicate check (R20): this very call may have been served there.
             out.note(Note::NoSuchPort);
@@ -83,9 +82,7 @@ impl Server {
         }
         let rto = Duration::from_millis(u64::from(rto));
         out.timers.arm(Timer::Working(call), now + (rto / 2).min(self.config.working_after_max));
-        if predecessor != 0 && self.must_wait(call, predecessor) {
-            self.hold(call, patience, out);
-        } else {
+        if !waits {
             self.queue(call, out);
         }
     }
@@ -139,57 +136,5 @@ impl Server {
             },
         );
         self.tidy_by(call.client, forget_at, out);
-    }
-
-    /// R33: the one before it is not handed over yet, or has not come.
-    pub(super) fn must_wait(&self, call: CallId, predecessor: u64) -> bool {
-        use super::super::tombstone::Standing;
-        let before = CallId { seq: predecessor, ..call };
-        match self.standing(before) {
-            Standing::Forgotten => false,
-            Standing::New | Standing::Beyond => true,
-            Standing::Recorded => {
-                let tombstone = self.tombstones.get(&call.client);
-                let record = tombstone.and_then(|it| it.records.get(&predecessor));
-                record.is_some_and(|record| record.is_waiting())
-            }
-        }
-    }
-
-    fn hold(&mut self, call: CallId, patience: Option<Duration>, out: &mut Effects) {
-        let Some(tombstone) = self.tombstones.get_mut(&call.client) else { return };
-        let Some(record) = tombstone.records.get_mut(&call.seq) else { return };
-        if let State::Queued(body) = &mut record.state {
-            record.state = State::Ordered(std::mem::take(body));
-            tombstone.ordered += 1;
-        }
-        if let Some(patience) = patience {
-            self.tidy_by(call.client, out.now.running + patience, out);
-        }
-    }
-
-    /// Something of this client was handed over, marked, or fell below the floor (R33).
-    pub(super) fn release_ordered(&mut self, client: super::ClientId, out: &mut Effects) {
-        let Some(tombstone) = self.tombstones.get(&client) else { return };
-        if tombstone.ordered == 0 {
-            return;
-        }
-        let waiting = tombstone.records.iter();
-        let waiting = waiting.filter(|(_, record)| matches!(record.state, State::Ordered(_)));
-        let waiting: Vec<(u64, u64)> =
-            waiting.map(|(seq, record)| (*seq, record.predecessor)).collect();
-        for (seq, predecessor) in waiting {
-            let call = CallId { client, seq };
-            if self.must_wait(call, predecessor) {
-                continue;
-            }
-            let Some(tombstone) = self.tombstones.get_mut(&client) else { return };
-            let Some(record) = tombstone.records.get_mut(&seq) else { continue };
-            if let State::Ordered(body) = &mut record.state {
-                record.state = State::Queued(std::mem::take(body));
-                tombstone.ordered -= 1;
-                self.queue(call, out);
-            }
-        }
     }
 }

@@ -55,7 +55,7 @@ impl Server {
         let Some(tombstone) = self.tombstones.get_mut(&call.client) else { return };
         let Some(record) = tombstone.records.remove(&call.seq) else { return };
         if matches!(record.state, State::Ordered(_)) {
-            tombstone.ordered -= 1;
+            tombstone.order.waiting -= 1;
         }
         self.records -= 1;
         self.bytes -= record.bytes();

@@ -7,6 +7,7 @@ mod abort;
 mod admission;
 mod answer;
 mod forget;
+mod order;
 mod ports;
 mod request;
 

@@ -66,7 +66,7 @@ impl Server {
 
     /// Calls that are queued there or wait for the one before them.
     fn waiting_at(&self, port: ServerPort, mut queued: Vec<CallId>) -> Vec<CallId> {
-        for (client, tombstone) in self.tombstones.iter().filter(|(_, it)| it.ordered > 0) {
+        for (client, tombstone) in self.tombstones.iter().filter(|(_, it)| it.order.waiting > 0) {
             let ordered = tombstone.records.iter().filter(|(_, record)| {
                 record.port == port && matches!(record.state, State::Ordered(_))
             });
@@ -138,7 +138,10 @@ impl Server {
             let flags = record.flags;
             self.ports.get_mut(&port)?.serving.insert(call);
             out.note(Note::Executed);
-            self.release_ordered(call.client, out);
+            if flags.has(Flags::ORDERED) {
+                self.tombstones.get_mut(&call.client)?.order.pass(call.seq);
+                self.release_ordered(call.client, out);
+            }
             return Some(Incoming { call, body, flags, patience });
         }
     }

@@ -5,7 +5,7 @@ use super::super::ids::CallId;
 use super::super::note::Note;
 use super::super::timers::Timer;
 use super::super::tombstone::{Answer, Record, Standing, State};
-use super::super::wire::{Grant, Kind, Ran, Reason};
+use super::super::wire::{Flags, Grant, Kind, Ran, Reason};
 use super::{Came, Server};
 
 impl Server {
@@ -145,7 +145,15 @@ impl Server {
     pub(super) fn mark(&mut self, call: CallId, reason: Reason, out: &mut Effects) {
         let Some(record) = self.record(call) else { return };
         let ran = if record.is_idempotent() { Ran::Maybe } else { Ran::No };
+        let (ordered, predecessor) = (record.flags.has(Flags::ORDERED), record.predecessor);
+        let waited = matches!(record.state, State::Ordered(_));
         self.finish(call, Answer::Refused { ran, reason }, out);
+        if let Some(tombstone) = self.tombstones.get_mut(&call.client).filter(|_| ordered) {
+            match waited {
+                true => tombstone.order.skip(call.seq, predecessor),
+                false => tombstone.order.pass(call.seq),
+            }
+        }
         self.release_ordered(call.client, out);
     }
 
@@ -159,7 +167,7 @@ impl Server {
         let below = call.seq < tombstone.floor();
         let Some(record) = tombstone.records.get_mut(&call.seq) else { return };
         if matches!(record.state, State::Ordered(_)) {
-            tombstone.ordered -= 1;
+            tombstone.order.waiting -= 1;
         }
         if let Some(port) = self.ports.get_mut(&record.port) {
             port.serving.remove(&call);
