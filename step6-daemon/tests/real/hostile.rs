@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{count, ipcd, notes, state};
+use crate::support::{count, eventually, ipcd, notes, state};
 use step6_daemon::ipc::BODY_MAX;
 use step6_daemon::ipc::local::{Letter, Place, ToDaemon, ToProcess};
 use step6_daemon::ipc::noted::Noted;
@@ -27,7 +27,9 @@ impl Raw {
     }
 
     fn hear(&self) -> ToProcess {
-        Letter::decode(&self.own.queue().receive().unwrap()).unwrap().what
+        let queue = self.own.queue();
+        assert!(eventually(|| queue.status().unwrap().messages > 0), "the daemon says nothing");
+        Letter::decode(&queue.receive().unwrap()).unwrap().what
     }
 
     fn attach(&self, pid: u32) -> ToProcess {
@@ -154,7 +156,7 @@ fn nothing_leaks_in_a_thousand_rounds() {
             client.receive_reply(id).unwrap();
         }
     }
-    assert!(crate::support::eventually(|| held() == before), "{before:?} {:?}", held());
+    assert!(eventually(|| held() == before), "{before:?} {:?}", held());
 }
 
 #[test]
@@ -181,6 +183,6 @@ fn a_process_that_asks_and_never_reads_is_let_go() {
         let letter = Letter { life, process, what, body: Vec::new() };
         raw.place.queue().unwrap().send(&letter.encode()).unwrap();
     }
-    assert!(crate::support::eventually(|| raw.own.queue().status().is_err()));
+    assert!(eventually(|| raw.own.queue().status().is_err()));
     assert!(daemon.stop().contains("process that does not read, let go: 1"));
 }

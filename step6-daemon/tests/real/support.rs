@@ -4,10 +4,17 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use step6_daemon::ipc::noted::{Noted, clean};
+
+/// No process of a test lives so long, unless one waits for the other for ever.
+const LIFE_MAX: Duration = Duration::from_secs(120);
 
 /// Any process of a test; killed when it is dropped.
 pub(crate) struct Process {
@@ -15,19 +22,25 @@ pub(crate) struct Process {
     /// The first line that it printed.
     pub(crate) first: String,
     output: BufReader<std::process::ChildStdout>,
+    _lives: mpsc::Sender<()>,
 }
 
 impl Process {
     pub(crate) fn start(command: &mut Command) -> Process {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let _lives = limit(Pid::from_raw(child.id() as i32));
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut first = String::new();
         output.read_line(&mut first).unwrap();
-        Process { child, first: first.trim().into(), output }
+        Process { child, first: first.trim().into(), output, _lives }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+        kill(self.pid(), signal).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
     }
 
     pub(crate) fn kill(mut self) {
@@ -53,8 +66,35 @@ impl Process {
     }
 }
 
+/// All processes of all tests.
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// Kills a process that lives too long. Whatever its test waits for then ends: the lines that it prints, and all
+/// that the library waits for, because it sees the daemon die. So the test fails, and says where.
+fn limit(process: Pid) -> mpsc::Sender<()> {
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    let (lives, ended) = mpsc::channel();
+    RUNNING.lock().unwrap().push(process);
+    thread::spawn(move || {
+        let is_over = || ended.recv_timeout(LIFE_MAX) == Err(RecvTimeoutError::Timeout);
+        if is_over() {
+            eprintln!("{test} does not end, so process {process} is killed");
+            let _ = kill(process, Signal::SIGKILL);
+        }
+        if is_over() {
+            eprintln!("{test} does not end without it either");
+            for process in RUNNING.lock().unwrap().drain(..) {
+                let _ = kill(process, Signal::SIGKILL);
+            }
+            std::process::exit(1);
+        }
+    });
+    lives
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
+        RUNNING.lock().unwrap().retain(|process| *process != self.pid());
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -114,7 +154,7 @@ pub(crate) fn eventually(mut holds: impl FnMut() -> bool) -> bool {
     (0..1000).any(|_| {
         let held = holds();
         if !held {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(10));
         }
         held
     })
