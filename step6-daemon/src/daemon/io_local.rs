@@ -63,8 +63,8 @@ fn handle(inside: &mut Inside, now: Time, local: &Local, deaths: &Deaths, it: Le
             Ok(())
         }
         ToDaemon::Reply { call } => reply(inside, now, process, call, &it.body),
-        ToDaemon::Taken { count } => {
-            inside.processes.take(process, count);
+        ToDaemon::Taken => {
+            inside.processes.flush(process);
             Ok(())
         }
     };

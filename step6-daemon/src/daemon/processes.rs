@@ -1,7 +1,7 @@
 //! The processes of this host as the daemon knows them: their queues, ports, and calls.
 //!
-//! Invariant: no more messages lie unread in a process's queue than fit, so putting one in never
-//! blocks; the rest waits in its backlog, which the limits on its calls and requests bound.
+//! Invariant: nobody waits for room in a process's queue. What does not fit waits in its backlog, which the limits on
+//! its calls and requests bound, until the process says that it has taken something.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -29,10 +29,6 @@ pub(super) struct Processes {
 #[derive(Debug)]
 struct Process {
     queue: Noted,
-    /// How many messages its queue holds.
-    window: usize,
-    /// How many of them it has not taken yet.
-    unread: usize,
     backlog: VecDeque<Vec<u8>>,
     calls: usize,
     serving: usize,
@@ -65,17 +61,15 @@ impl Processes {
     /// Takes a process in, and its queue into the daemon's care.
     pub(super) fn attach(&mut self, queue: Noted) -> Result<(), IpcError> {
         let status = queue.queue().status().map_err(|_| IpcError::NoProcess)?;
-        // One stays free for a refusal, which nobody waits for.
-        let window = (status.bytes_max / LOCAL_MAX).saturating_sub(1);
-        if window == 0 || self.processes.len() == PROCESSES_MAX {
+        if self.processes.len() == PROCESSES_MAX {
             return Err(IpcError::NoDaemon);
         }
         let (id, backlog) = (queue.queue().id(), VecDeque::new());
-        let process = Process { queue, window, unread: 0, backlog, calls: 0, serving: 0, ports: 0 };
+        let process = Process { queue, backlog, calls: 0, serving: 0, ports: 0 };
         self.processes.insert(id, process);
-        self.put(id, ToProcess::Attached { take: (window as u32).div_ceil(2) }, Vec::new());
-        // The answer to Attach is not counted on either side.
-        self.take(id, 1);
+        // A full queue holds more than that, so whoever empties one says so on the way.
+        let take = (status.bytes_max / LOCAL_MAX).div_ceil(2) as u32;
+        self.put(id, ToProcess::Attached { take }, Vec::new());
         Ok(())
     }
 
@@ -161,10 +155,9 @@ impl Processes {
         }
     }
 
-    /// A process has taken so many messages: there is room for what waits.
-    pub(super) fn take(&mut self, process: i32, count: u32) {
+    /// A process has taken messages out of its queue: there is room for what waits.
+    pub(super) fn flush(&mut self, process: i32) {
         if let Some(receiver) = self.processes.get_mut(&process) {
-            receiver.unread = receiver.unread.saturating_sub(count as usize);
             receiver.flush();
         }
     }
@@ -186,15 +179,12 @@ impl Processes {
 
 impl Process {
     fn flush(&mut self) {
-        while self.unread < self.window
-            && let Some(message) = self.backlog.front()
-        {
-            // Full of what is not the daemon's, or gone: its process's own doing.
+        while let Some(message) = self.backlog.front() {
+            // Full, or gone, and its process will say so.
             if self.queue.queue().try_send(message).is_err() {
                 return;
             }
             self.backlog.pop_front();
-            self.unread += 1;
         }
     }
 }

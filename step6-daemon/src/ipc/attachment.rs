@@ -143,17 +143,15 @@ impl Link {
         let mut taken = 0;
         while let Ok(bytes) = self.own.queue().receive() {
             // The queue is this user's alone: what is no message is this user's own doing.
-            let Ok(letter) = Letter::decode(&bytes) else { continue };
-            if letter.life != self.life {
-                continue;
+            if let Ok(letter) = Letter::decode(&bytes)
+                && letter.life == self.life
+            {
+                self.distribute(letter);
             }
-            if !matches!(letter.what, ToProcess::Refused { .. }) {
-                taken += 1;
-            }
-            self.distribute(letter);
+            taken += 1;
             if taken == take {
                 taken = 0;
-                let _ = self.tell(ToDaemon::Taken { count: take }, Vec::new());
+                let _ = self.tell(ToDaemon::Taken, Vec::new());
             }
         }
         self.lose();

@@ -81,11 +81,8 @@ pub enum ToDaemon {
         /// As the request named it.
         call: u64,
     },
-    /// I have taken so many messages out of my queue: there is room for more.
-    Taken {
-        /// How many since I last said so.
-        count: u32,
-    },
+    /// I have taken messages out of my queue: there is room for more.
+    Taken,
 }
 
 /// From the daemon to a process.
@@ -93,7 +90,7 @@ pub enum ToDaemon {
 pub enum ToProcess {
     /// You are known.
     Attached {
-        /// After how many messages to say [`ToDaemon::Taken`].
+        /// After how many messages, of any kind, to say [`ToDaemon::Taken`].
         take: u32,
     },
     /// The port is open.
