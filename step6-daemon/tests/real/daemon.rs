@@ -144,7 +144,8 @@ fn a_stopped_process_blocks_nobody() {
     let (request, call) = server.receive_request().unwrap();
     server.send_reply(call, request).unwrap();
     assert_eq!(client.receive_reply(id), Ok(RawMsg::from("ask")));
-    // It goes on, and so do its calls.
+    // It goes on, and so do its calls, when the last that was lost on the way has come and nothing else moves them.
+    thread::sleep(Duration::from_secs(1));
     stopped.signal(Signal::SIGCONT);
     for id in ids {
         let reply = blocked.receive_reply(id).unwrap();

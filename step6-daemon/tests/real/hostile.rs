@@ -20,10 +20,14 @@ impl Raw {
     }
 
     fn tell(&self, what: ToDaemon, body: &[u8]) -> ToProcess {
+        self.say(what, body);
+        self.hear()
+    }
+
+    fn say(&self, what: ToDaemon, body: &[u8]) {
         let process = self.own.queue().id();
         let letter = Letter { life: self.place.life, process, what, body: body.to_vec() };
         self.place.queue().unwrap().send(&letter.encode()).unwrap();
-        self.hear()
     }
 
     fn hear(&self) -> ToProcess {
@@ -171,18 +175,41 @@ fn queues_are_for_their_owner_alone() {
 }
 
 #[test]
+fn what_does_not_fit_waits_until_there_is_room() {
+    // A thousand answers for a process that does not read yet; then it does, and says so.
+    let Some(state) = state() else { return };
+    let _daemon = ipcd(state.path(), &[]);
+    let (raw, other) = (Raw::new(state.path()), Raw::new(state.path()));
+    raw.attach(std::process::id());
+    (0..1000).for_each(|tag| raw.say(ToDaemon::Open { tag }, b""));
+    let mut heard = 0;
+    loop {
+        // Whoever is answered later finds all that was said before done.
+        other.tell(ToDaemon::Open { tag: 0 }, b"");
+        let fitted = raw.own.queue().status().unwrap().messages;
+        if fitted == 0 {
+            break;
+        }
+        for _ in 0..fitted {
+            let (ToProcess::Opened { tag, .. } | ToProcess::Failed { tag, .. }) = raw.hear() else {
+                panic!("no answer")
+            };
+            assert_eq!(tag, heard);
+            heard += 1;
+        }
+        raw.say(ToDaemon::Taken, b"");
+    }
+    assert_eq!(heard, 1000);
+}
+
+#[test]
 fn a_process_that_asks_and_never_reads_is_let_go() {
     // Its queue is full and its backlog, too; the daemon keeps no more for it.
     let Some(state) = state() else { return };
     let daemon = ipcd(state.path(), &[]);
     let raw = Raw::new(state.path());
     assert!(matches!(raw.attach(std::process::id()), ToProcess::Attached { .. }));
-    let process = raw.own.queue().id();
-    for tag in 0..4000 {
-        let (life, what) = (raw.place.life, ToDaemon::Open { tag });
-        let letter = Letter { life, process, what, body: Vec::new() };
-        raw.place.queue().unwrap().send(&letter.encode()).unwrap();
-    }
+    (0..4000).for_each(|tag| raw.say(ToDaemon::Open { tag }, b""));
     assert!(eventually(|| raw.own.queue().status().is_err()));
     assert!(daemon.stop().contains("process that does not read, let go: 1"));
 }
