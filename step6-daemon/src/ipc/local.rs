@@ -3,9 +3,10 @@
 //! Invariant: every message fits one queue message, because a body fits one datagram together with what the daemon
 //! puts before it. Nothing is ever cut or joined.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use bincode::config::{BigEndian, Configuration, Fixint, Limit};
@@ -236,7 +237,10 @@ impl Place {
     /// The file's.
     pub fn write(self, state: &Path) -> io::Result<()> {
         let new = state.join("queue.new");
-        fs::write(&new, format!("{:08x} {} {}\n", self.key, self.pid, self.life))?;
+        // For its owner alone, as the queue is.
+        let mut file =
+            File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        writeln!(file, "{:08x} {} {}", self.key, self.pid, self.life)?;
         fs::rename(new, state.join("queue"))
     }
 

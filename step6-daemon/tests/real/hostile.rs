@@ -1,5 +1,7 @@
 //! Bad input from the local side: whoever causes it is told, and the daemon lives on.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::support::{count, eventually, ipcd, notes, state};
@@ -172,6 +174,8 @@ fn queues_are_for_their_owner_alone() {
         let status = step6_daemon::ipc::sysv::Queue::find(key).unwrap().status().unwrap();
         assert_eq!(status.mode & 0o777, 0o600);
     }
+    let file = fs::metadata(state.path().join("queue")).unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
 }
 
 #[test]
