@@ -30,8 +30,9 @@ pub use faults::Faults;
 
 use crate::config::Config;
 use crate::epoch::Life;
-use crate::ipc::local::{Envelope, Place};
+use crate::ipc::local::{Envelope, LOCAL_MAX, Place};
 use crate::ipc::noted::{Noted, clean};
+use crate::ipc::sysv::check_limits;
 use crate::site::{Action, CallId, Port, Site, Time};
 use crate::wire::Packet;
 use deaths::Deaths;
@@ -92,8 +93,9 @@ impl Daemon {
     /// Begins the next life of the site with this state directory.
     ///
     /// # Errors
-    /// The directory's, the socket's, or the kernel has no room for a queue.
+    /// The directory's, the socket's, or the kernel has no room for a queue or for its messages.
     pub fn start(options: Options) -> io::Result<Daemon> {
+        check_limits(LOCAL_MAX)?;
         let life = Life::begin(&options.state)?;
         clean(&options.state)?;
         let socket = Arc::new(UdpSocket::bind(options.listen)?);

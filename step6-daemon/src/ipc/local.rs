@@ -1,7 +1,7 @@
 //! What processes and their daemon say to each other: a header of fixed size, and the body.
 //!
 //! Invariant: every message fits one queue message, because a body fits one datagram together with what the daemon
-//! puts before it. Nothing is ever cut or joined.
+//! puts before it. Nothing is ever cut or joined. A daemon does not start where the kernel's limits are set lower.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code)]
 
+use std::fs;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
@@ -159,6 +160,21 @@ pub fn open_process(pid: u32) -> io::Result<OwnedFd> {
     let descriptor = check(descriptor as c_int)?;
     // SAFETY: the kernel has just made this descriptor, and nobody else knows of it.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Whether the kernel takes messages of this length, and its queues hold one.
+///
+/// # Errors
+/// It does not, or it does not say so in `/proc`.
+pub fn check_limits(length: usize) -> io::Result<()> {
+    for limit in ["/proc/sys/kernel/msgmax", "/proc/sys/kernel/msgmnb"] {
+        let most = fs::read_to_string(limit)?.trim().parse::<usize>().map_err(io::Error::other)?;
+        if most < length {
+            let error = format!("{limit} is {most}, and messages have up to {length} bytes");
+            return Err(io::Error::other(error));
+        }
+    }
+    Ok(())
 }
 
 fn check(result: c_int) -> io::Result<c_int> {

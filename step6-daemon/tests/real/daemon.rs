@@ -167,6 +167,24 @@ fn one_process_cannot_take_all_calls() {
 }
 
 #[test]
+fn a_kernel_that_takes_only_short_messages_is_an_error() {
+    // In a namespace of its own, so that nobody else sees the limit.
+    let Some(state) = state() else { return };
+    for limit in ["msgmax", "msgmnb"] {
+        let set = format!("echo 1000 > /proc/sys/kernel/{limit} && exec \"$@\" 2>&1");
+        let mut ipcd = Command::new("unshare");
+        ipcd.args(["--map-root-user", "--ipc", "sh", "-c", &set, "sh"]);
+        ipcd.args([env!("CARGO_BIN_EXE_ipcd"), "--listen", "127.0.0.1:0", "--state"]);
+        let said = Process::start(ipcd.arg(state.path())).first.clone();
+        if said.is_empty() {
+            println!("skipped: {limit} cannot be set here");
+        } else {
+            assert!(said.contains(&format!("{limit} is 1000, and messages have up to")), "{said}");
+        }
+    }
+}
+
+#[test]
 fn no_queue_outlives_an_orderly_stop() {
     let Some(state) = state() else { return };
     let daemon = ipcd(state.path(), &[]);

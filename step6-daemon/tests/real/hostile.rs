@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::{count, eventually, ipcd, notes, state};
 use step6_daemon::ipc::BODY_MAX;
-use step6_daemon::ipc::local::{Letter, Place, ToDaemon, ToProcess};
+use step6_daemon::ipc::local::{LOCAL_MAX, Letter, Place, ToDaemon, ToProcess};
 use step6_daemon::ipc::noted::Noted;
 use step6_daemon::{Attachment, IpcClient, IpcError, IpcServer, RawMsg};
 
@@ -131,6 +131,11 @@ fn the_largest_body_goes_both_ways_and_no_larger() {
     let server = IpcServer::new(&attachment).unwrap();
     let client = IpcClient::new(&attachment, server.port());
     let largest = RawMsg::from(vec![7; BODY_MAX]);
+    let life = server.port().to_string().split('/').nth(1).unwrap().parse().unwrap();
+    let address = "[::1]:7373".parse().unwrap();
+    let what = ToDaemon::Request { tag: 1, address, epoch: life, port: 1 };
+    let letter = Letter { life, process: 1, what, body: largest.body.clone() };
+    assert!(letter.encode().len() <= LOCAL_MAX);
     let id = client.send_request(largest.clone()).unwrap();
     let (request, call) = server.receive_request().unwrap();
     let longer = RawMsg::from(vec![7; BODY_MAX + 1]);
