@@ -50,8 +50,10 @@ impl Noted {
         let note = note_of(state, key);
         fs::metadata(&note)?;
         let queue = Queue::find(key)?;
-        let ours = queue.status()?.owner == geteuid().as_raw();
-        ours.then_some(Noted { queue, key, note }).ok_or(io::ErrorKind::PermissionDenied.into())
+        if queue.status()?.owner != geteuid().as_raw() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        Ok(Noted { queue, key, note })
     }
 
     /// Whether a queue with this key is one of those.
@@ -93,7 +95,8 @@ pub fn clean(state: &Path) -> io::Result<()> {
         // Dropped at once. A note whose queue was never made, or is another's, is only a file.
         let Some(key) = key else { continue };
         if Noted::adopt(state, key).is_err() {
-            fs::remove_file(note_of(state, key))?;
+            // Its owner may just be removing it.
+            let _ = fs::remove_file(note_of(state, key));
         }
     }
     Ok(())
