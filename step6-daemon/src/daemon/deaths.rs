@@ -6,7 +6,7 @@
 //! Invariant: it never enters the site; it only sends the message that a process that ends in good order sends itself.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,7 +19,7 @@ use crate::ipc::sysv::Queue;
 /// The processes that are watched, by the number of their queue.
 #[derive(Debug)]
 pub(super) struct Deaths {
-    watched: Mutex<Vec<(i32, OwnedFd)>>,
+    watched: Mutex<Vec<(i32, Arc<OwnedFd>)>>,
     changed: EventFd,
 }
 
@@ -30,7 +30,10 @@ impl Deaths {
 
     /// Watches a process from now on.
     pub(super) fn watch(&self, process: i32, descriptor: OwnedFd) {
-        self.watched.lock().expect("no thread panics with it").push((process, descriptor));
+        self.watched
+            .lock()
+            .expect("no thread panics with it")
+            .push((process, Arc::new(descriptor)));
         self.wake();
     }
 
@@ -58,13 +61,8 @@ impl Deaths {
 
     /// The processes that have ended, which are watched no more.
     fn wait(&self, stop: &EventFd) -> Vec<i32> {
-        // Copies, so that nobody waits for the lock while this thread sleeps.
-        let watched: Vec<(i32, OwnedFd)> = {
-            let watched = self.watched.lock().expect("no thread panics with it");
-            let copy =
-                |(id, descriptor): &(i32, OwnedFd)| Some((*id, descriptor.try_clone().ok()?));
-            watched.iter().filter_map(copy).collect()
-        };
+        // A copy, so that nobody waits for the lock while this thread sleeps.
+        let watched = self.watched.lock().expect("no thread panics with it").clone();
         let mut waits_for = vec![stop.as_fd(), self.changed.as_fd()];
         waits_for.extend(watched.iter().map(|(_, descriptor)| descriptor.as_fd()));
         let mut waits_for: Vec<PollFd> =
@@ -73,8 +71,9 @@ impl Deaths {
         if waits_for[1].any() == Some(true) {
             let _ = self.changed.read();
         }
-        let ended =
-            |(poll, (id, _)): (&PollFd, &(i32, OwnedFd))| poll.any().unwrap_or(true).then_some(*id);
+        let ended = |(poll, (id, _)): (&PollFd, &(i32, Arc<OwnedFd>))| {
+            poll.any().unwrap_or(true).then_some(*id)
+        };
         let ended: Vec<i32> = waits_for[2..].iter().zip(&watched).filter_map(ended).collect();
         let mut watched = self.watched.lock().expect("no thread panics with it");
         watched.retain(|(id, _)| !ended.contains(id));

@@ -11,8 +11,8 @@ pub(super) const CALLS_MAX: usize = 256;
 pub(super) const SERVING_MAX: usize = 1024;
 /// How many ports one process has at most.
 pub(super) const PORTS_MAX: usize = 64;
-/// How many processes are attached at most.
-pub(super) const PROCESSES_MAX: usize = 1024;
+/// How many processes are attached at most: each takes a descriptor, and the daemon may have 1,024 by default.
+pub(super) const PROCESSES_MAX: usize = 512;
 /// How many messages wait for a process at most. What it may rightly be owed is fewer; one that asks
 /// on and on and never reads is let go.
 pub(super) const BACKLOG_MAX: usize = 2 * (CALLS_MAX + SERVING_MAX + PORTS_MAX);
