@@ -92,13 +92,13 @@ fn attach(
     (pid, key): (u32, u32),
 ) -> Result<(), IpcError> {
     let descriptor = open_process(pid).map_err(|_| IpcError::NoProcess)?;
-    if inside.processes.knows(process) {
+    // Checked before it is adopted, because what is adopted is removed with its process.
+    let named = Queue::find(key).is_ok_and(|queue| queue.id() == process);
+    if !named || process == local.queue.id() || inside.processes.knows(process) {
         return Err(IpcError::Malformed);
     }
+    inside.processes.may_attach()?;
     let queue = Noted::adopt(&local.state, key).map_err(|_| IpcError::Malformed)?;
-    if queue.queue().id() != process {
-        return Err(IpcError::Malformed);
-    }
     inside.processes.attach(queue)?;
     deaths.watch(process, descriptor);
     Ok(())

@@ -58,12 +58,14 @@ impl Processes {
         self.processes.contains_key(&process)
     }
 
+    /// Whether there is room for one more process.
+    pub(super) fn may_attach(&self) -> Result<(), IpcError> {
+        (self.processes.len() < PROCESSES_MAX).then_some(()).ok_or(IpcError::NoDaemon)
+    }
+
     /// Takes a process in, and its queue into the daemon's care.
     pub(super) fn attach(&mut self, queue: Noted) -> Result<(), IpcError> {
         let status = queue.queue().status().map_err(|_| IpcError::NoProcess)?;
-        if self.processes.len() == PROCESSES_MAX {
-            return Err(IpcError::NoDaemon);
-        }
         let (id, backlog) = (queue.queue().id(), VecDeque::new());
         let process = Process { queue, backlog, calls: 0, serving: 0, ports: 0 };
         self.processes.insert(id, process);

@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
-use crate::support::{count, eventually, ipcd, notes, state};
+use crate::support::{Process, count, eventually, ipcd, notes, state};
 use step6_daemon::ipc::BODY_MAX;
 use step6_daemon::ipc::local::{LOCAL_MAX, Letter, Place, ToDaemon, ToProcess};
 use step6_daemon::ipc::noted::Noted;
@@ -87,6 +88,49 @@ fn a_dead_process_cannot_attach() {
     let raw = Raw::new(state.path());
     assert_eq!(raw.attach(child.id()), refused(IpcError::NoProcess));
     assert_eq!(raw.attach(u32::MAX), refused(IpcError::NoProcess));
+}
+
+#[test]
+fn only_its_own_queue_can_be_attached() {
+    // Another process's, under its own number and under theirs, and the daemon's: all live on.
+    let Some(state) = state() else { return };
+    let daemon = ipcd(state.path(), &[]);
+    let (raw, other) = (Raw::new(state.path()), Raw::new(state.path()));
+    other.attach(std::process::id());
+    let pid = std::process::id();
+    for key in [other.own.key(), raw.place.key, 1] {
+        let refusal = raw.tell(ToDaemon::Attach { pid, key }, b"");
+        assert_eq!(refusal, refused(IpcError::Malformed));
+    }
+    let daemons = raw.place.queue().unwrap();
+    let (life, process) = (raw.place.life, daemons.id());
+    for what in [ToDaemon::Attach { pid, key: raw.place.key }, ToDaemon::Detach] {
+        daemons.send(&Letter { life, process, what, body: Vec::new() }.encode()).unwrap();
+    }
+    assert!(matches!(other.tell(ToDaemon::Open { tag: 1 }, b""), ToProcess::Opened { .. }));
+    // Twice is refused as well, and changes nothing.
+    assert_eq!(other.attach(pid), refused(IpcError::Malformed));
+    assert!(matches!(other.tell(ToDaemon::Open { tag: 2 }, b""), ToProcess::Opened { .. }));
+    assert!(matches!(raw.attach(pid), ToProcess::Attached { .. }));
+    assert!(daemon.stop().starts_with("stopped"));
+}
+
+#[test]
+fn there_is_room_for_so_many_processes_and_no_more() {
+    // With the descriptors that a process has by default; whoever is too many is told, and keeps its queue.
+    let Some(state) = state() else { return };
+    let mut daemon = Command::new("prlimit");
+    daemon.args(["--nofile=1024", env!("CARGO_BIN_EXE_ipcd"), "--listen", "127.0.0.1:0"]);
+    let _daemon = Process::start(daemon.arg("--state").arg(state.path()));
+    let pid = std::process::id();
+    let all: Vec<Raw> = (0..512).map(|_| Raw::new(state.path())).collect();
+    for raw in &all {
+        assert!(matches!(raw.attach(pid), ToProcess::Attached { .. }));
+    }
+    let more = Raw::new(state.path());
+    assert_eq!(more.attach(pid), refused(IpcError::NoDaemon));
+    all[0].say(ToDaemon::Detach, b"");
+    assert!(matches!(more.attach(pid), ToProcess::Attached { .. }));
 }
 
 #[test]
