@@ -3,6 +3,7 @@
 //! The bench sees only what is sent; a daemon sees also what comes, and what it hands to a process. What it puts before
 //! the bodies for its own sake is not shown.
 
+use std::io::{Write, stdout};
 use std::net::SocketAddr;
 
 use super::now;
@@ -61,7 +62,9 @@ impl Trace {
 
     fn line(&self, thread: &str, what: impl FnOnce() -> String) {
         if let Some(since) = self.since {
-            println!("{:>6} ms  {thread:<9} {}", (now() - since).as_millis(), what());
+            let (ms, what) = ((now() - since).as_millis(), what());
+            // Whoever reads it may have gone.
+            let _ = writeln!(stdout(), "{ms:>6} ms  {thread:<9} {what}");
         }
     }
 }
