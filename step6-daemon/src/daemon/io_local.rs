@@ -5,6 +5,9 @@
 
 use std::path::PathBuf;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::deaths::Deaths;
 use super::{Door, Inside};
 use crate::ipc::IpcError;
@@ -32,6 +35,12 @@ pub(super) fn run(door: &Door, local: &Local, deaths: &Deaths) {
                 refuse(inside, local, process.unwrap_or(-1), IpcError::Malformed);
             }
         });
+    }
+    // Somebody else removed it. Who hears no process must not vouch for any.
+    let mut inside = door.lock();
+    if !inside.stops {
+        inside.count("queue removed by somebody else");
+        let _ = kill(Pid::this(), Signal::SIGTERM);
     }
 }
 

@@ -40,14 +40,15 @@ use io_local::Local;
 use processes::Processes;
 use trace::Trace;
 
-/// A daemon that runs; it stops when it is dropped.
+/// A daemon that runs; it stops when it is dropped. When somebody else removes its queue it sends its own process
+/// SIGTERM.
 #[derive(Debug)]
 pub struct Daemon {
     port: Port,
     door: Arc<Door>,
     stop: Arc<EventFd>,
     threads: Vec<JoinHandle<()>>,
-    /// Removed first, which ends I/O Local.
+    /// When it is removed, I/O Local ends.
     queue: Option<Noted>,
     _life: Life,
 }
@@ -149,13 +150,13 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        drop(self.queue.take());
-        let _ = self.stop.write(1);
         let mut inside = self.door.lock();
         (inside.stops, inside.send) = (true, None);
         // Their queues go with them, which tells them.
         inside.processes = Processes::new(self.port.epoch);
         drop(inside);
+        drop(self.queue.take());
+        let _ = self.stop.write(1);
         self.door.timer.notify_one();
         for thread in self.threads.drain(..) {
             let _ = thread.join();

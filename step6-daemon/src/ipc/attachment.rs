@@ -86,12 +86,13 @@ impl Attachment {
         // From now on, so that the wait for the answer ends with the daemon.
         let watcher = Arc::new(EventFd::new()?);
         let (watched, stop) = (Arc::clone(&link), Arc::clone(&watcher));
-        thread::spawn(move || watched.watch(&process, &stop));
+        let watch = move || watched.watch(&process, &stop);
+        thread::Builder::new().spawn(watch)?;
         let last = Last { link: Arc::clone(&link), watcher };
         link.tell(attach, Vec::new()).map_err(io::Error::other)?;
         let take = link.receive_attached().map_err(none)?;
         let reader = Arc::clone(&link);
-        thread::spawn(move || reader.read(take));
+        thread::Builder::new().spawn(move || reader.read(take))?;
         Ok(Attachment { link, _last: Arc::new(last) })
     }
 }
@@ -155,6 +156,8 @@ impl Link {
             }
         }
         self.lose();
+        // If somebody else removed the queue, the daemon must not vouch for this process.
+        let _ = self.tell(ToDaemon::Detach, Vec::new());
     }
 
     fn distribute(&self, letter: Letter<ToProcess>) {

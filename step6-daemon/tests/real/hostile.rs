@@ -9,6 +9,7 @@ use crate::support::{Process, count, eventually, ipcd, notes, state};
 use step6_daemon::ipc::BODY_MAX;
 use step6_daemon::ipc::local::{LOCAL_MAX, Letter, Place, ToDaemon, ToProcess};
 use step6_daemon::ipc::noted::Noted;
+use step6_daemon::ipc::sysv::Queue;
 use step6_daemon::{Attachment, IpcClient, IpcError, IpcServer, RawMsg};
 
 /// A process that does not use the library.
@@ -253,6 +254,48 @@ fn what_does_not_fit_waits_until_there_is_room() {
         raw.say(ToDaemon::Taken, b"");
     }
     assert_eq!(heard, 1000);
+}
+
+#[test]
+fn a_daemon_without_its_queue_ends() {
+    // Somebody removes it, as some systems do when a user logs out.
+    let Some(state) = state() else { return };
+    let mut daemon = ipcd(state.path(), &[]);
+    let server = IpcServer::new(&Attachment::new(state.path()).unwrap()).unwrap();
+    Place::read(state.path()).unwrap().queue().unwrap().remove().unwrap();
+    assert_eq!(daemon.last_line(), "stopped; queue removed by somebody else: 1");
+    assert_eq!(server.receive_request().unwrap_err(), IpcError::NoDaemon);
+}
+
+#[test]
+fn a_process_without_its_queue_is_not_vouched_for() {
+    // Somebody removes the queue of a server that has a request in its hands.
+    let Some(state) = state() else { return };
+    let _daemon = ipcd(state.path(), &[]);
+    let daemons = notes(state.path());
+    let server = IpcServer::new(&Attachment::new(state.path()).unwrap()).unwrap();
+    let servers = notes(state.path()).into_iter().find(|key| !daemons.contains(key)).unwrap();
+    let attachment = Attachment::new(state.path()).unwrap();
+    let client = IpcClient::new(&attachment, server.port());
+    let id = client.send_request("ask".into()).unwrap();
+    let (_, call) = server.receive_request().unwrap();
+    Queue::find(servers).unwrap().remove().unwrap();
+    assert_eq!(client.receive_reply(id), Err(IpcError::ServerDied));
+    assert_eq!(server.send_reply(call, "answer".into()), Err(IpcError::NoDaemon));
+}
+
+#[test]
+fn a_trace_that_nobody_reads_stops_nothing() {
+    let Some(state) = state() else { return };
+    let mut daemon = ipcd(state.path(), &["--trace"]);
+    daemon.output = None;
+    let attachment = Attachment::new(state.path()).unwrap();
+    let server = IpcServer::new(&attachment).unwrap();
+    let client = IpcClient::new(&attachment, server.port());
+    let id = client.send_request("ask".into()).unwrap();
+    let (request, call) = server.receive_request().unwrap();
+    server.send_reply(call, request).unwrap();
+    assert_eq!(client.receive_reply(id), Ok("ask".into()));
 }
 
 #[test]

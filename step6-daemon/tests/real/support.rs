@@ -1,9 +1,9 @@
 //! Real daemons and real processes, each test with state directories and queues of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -21,7 +21,8 @@ pub(crate) struct Process {
     pub(crate) child: Child,
     /// The first line that it printed.
     pub(crate) first: String,
-    output: BufReader<std::process::ChildStdout>,
+    /// `None` when nobody reads it.
+    pub(crate) output: Option<BufReader<ChildStdout>>,
     _lives: mpsc::Sender<()>,
 }
 
@@ -32,7 +33,7 @@ impl Process {
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut first = String::new();
         output.read_line(&mut first).unwrap();
-        Process { child, first: first.trim().into(), output, _lives }
+        Process { child, first: first.trim().into(), output: Some(output), _lives }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -60,7 +61,8 @@ impl Process {
 
     /// What it prints until it ends well.
     pub(crate) fn lines(&mut self) -> Vec<String> {
-        let lines: Vec<String> = self.output.by_ref().lines().map_while(Result::ok).collect();
+        let lines: Vec<String> =
+            self.output.take().unwrap().lines().map_while(Result::ok).collect();
         assert!(self.child.wait().unwrap().success(), "{lines:?}");
         lines
     }
