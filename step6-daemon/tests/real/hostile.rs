@@ -190,17 +190,26 @@ fn the_largest_body_goes_both_ways_and_no_larger() {
     assert_eq!(client.send_request(longer), Err(IpcError::TooLong));
 }
 
+/// What a daemon holds: descriptors, threads, notes, and the queues that are noted.
+fn held(daemon: &Process, state: &Path) -> [usize; 4] {
+    let folder = format!("/proc/{}", daemon.child.id());
+    let entries = |name| fs::read_dir(format!("{folder}/{name}")).unwrap().count();
+    [entries("fd"), entries("task"), notes(state).len(), count(&notes(state))]
+}
+
+/// How much memory a daemon has in use, in KiB.
+fn memory(daemon: &Process) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.child.id())).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    resident.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+}
+
 #[test]
 fn nothing_leaks_in_a_thousand_rounds() {
     // Attach, serve, call, detach: queues, threads and descriptors counted before and after.
     let Some(state) = state() else { return };
     let daemon = ipcd(state.path(), &[]);
-    let held = || {
-        let folder = format!("/proc/{}", daemon.child.id());
-        let entries = |name| std::fs::read_dir(format!("{folder}/{name}")).unwrap().count();
-        (entries("fd"), entries("task"), notes(state.path()).len(), count(&notes(state.path())))
-    };
-    let before = held();
+    let before = held(&daemon, state.path());
     for round in 0..1000 {
         let attachment = Attachment::new(state.path()).unwrap();
         let server = IpcServer::new(&attachment).unwrap();
@@ -212,7 +221,67 @@ fn nothing_leaks_in_a_thousand_rounds() {
             client.receive_reply(id).unwrap();
         }
     }
-    assert!(eventually(|| held() == before), "{before:?} {:?}", held());
+    assert!(eventually(|| held(&daemon, state.path()) == before), "{before:?}");
+}
+
+#[test]
+fn nothing_leaks_in_a_thousand_rounds_of_bad_input() {
+    // All that is refused, and what a daemon holds before and after; its memory may not grow by 64 bytes a round.
+    let Some(state) = state() else { return };
+    let daemon = ipcd(state.path(), &[]);
+    let mut dead = Command::new("true").spawn().unwrap();
+    dead.wait().unwrap();
+    let raw = Raw::new(state.path());
+    raw.attach(std::process::id());
+    let ToProcess::Opened { address, port, .. } = raw.tell(ToDaemon::Open { tag: 1 }, b"") else {
+        panic!("no port")
+    };
+    let ask = ToDaemon::Request { tag: 2, address, epoch: raw.place.life, port };
+    let ToProcess::Request { call, .. } = raw.tell(ask, b"ask") else { panic!("no request") };
+    assert_eq!(raw.tell(ToDaemon::Reply { call }, b"answer"), ToProcess::Reply { tag: 2 });
+    let before = held(&daemon, state.path());
+    let mut settled = 0;
+    for round in 0..1500 {
+        if round == 500 {
+            settled = memory(&daemon);
+        }
+        bad_input(&raw, state.path(), dead.id(), (call, ask));
+    }
+    let grown = memory(&daemon).saturating_sub(settled);
+    assert!(grown < 64, "{grown} KiB more than {settled}");
+    assert!(eventually(|| held(&daemon, state.path()) == before), "{before:?}");
+}
+
+/// Everything that a daemon refuses, once.
+fn bad_input(raw: &Raw, state: &Path, dead: u32, (answered, ask): (u64, ToDaemon)) {
+    let queue = raw.place.queue().unwrap();
+    [0, 14, 8192].into_iter().for_each(|length| queue.send(&vec![0x55; length]).unwrap());
+    let mut stranger = Raw::new(state);
+    let (pid, key) = (std::process::id(), stranger.own.key());
+    let never_attached = [
+        (ToDaemon::Open { tag: 1 }, IpcError::NotAttached),
+        (ToDaemon::Reply { call: answered }, IpcError::NotAttached),
+        (ask, IpcError::NotAttached),
+        (ToDaemon::Attach { pid: dead, key }, IpcError::NoProcess),
+        (ToDaemon::Attach { pid, key: raw.own.key() }, IpcError::Malformed),
+    ];
+    for (what, error) in never_attached {
+        assert_eq!(stranger.tell(what, b"x"), refused(error));
+    }
+    stranger.place.life.counter += 1;
+    assert_eq!(stranger.attach(pid), refused(IpcError::NoDaemon));
+    stranger.place.life.counter -= 1;
+    let long = [0; BODY_MAX + 1];
+    let unknown = refused(IpcError::UnknownMsgId);
+    assert_eq!(raw.tell(ToDaemon::Reply { call: answered }, b""), unknown);
+    assert_eq!(raw.tell(ToDaemon::Reply { call: u64::MAX }, b""), unknown);
+    assert_eq!(raw.tell(ToDaemon::Reply { call: answered }, &long), refused(IpcError::TooLong));
+    let error = IpcError::TooLong;
+    assert_eq!(raw.tell(ask, &long), ToProcess::Failed { tag: 2, error });
+    // It attaches after all, and goes with a port open.
+    assert!(matches!(stranger.attach(pid), ToProcess::Attached { .. }));
+    assert!(matches!(stranger.tell(ToDaemon::Open { tag: 1 }, b""), ToProcess::Opened { .. }));
+    stranger.say(ToDaemon::Detach, b"");
 }
 
 #[test]

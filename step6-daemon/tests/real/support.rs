@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -153,13 +153,16 @@ pub(crate) fn count(keys: &[u32]) -> usize {
 
 /// Waits, for what another process does, ten seconds at most.
 pub(crate) fn eventually(mut holds: impl FnMut() -> bool) -> bool {
-    (0..1000).any(|_| {
-        let held = holds();
-        if !held {
-            thread::sleep(Duration::from_millis(10));
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        if holds() {
+            return true;
         }
-        held
-    })
+        if Instant::now() >= until {
+            return false;
+        }
+        thread::sleep(Duration::from_micros(100));
+    }
 }
 
 pub(crate) fn example(name: &str) -> PathBuf {
