@@ -11,14 +11,16 @@ use std::{env, fs, thread};
 use clap::Parser;
 use indicatif::ProgressBar;
 use lab::examples::examples;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use step6_daemon::ipc::Outcome;
 use step6_daemon::ipc::noted::clean;
 use step6_daemon::{Attachment, IpcClient, IpcPort, RawMsg};
 
-/// Runs a bank and its client over two daemons on a lossy link, kills -9 the bank, its daemon or the
-/// client's daemon in each round, and judges what came of it. Build `ipcd` first.
+/// Runs a bank and its client over two daemons on a lossy link, kills -9 the bank, its daemon, the client's
+/// daemon or the client in each round, and judges what came of it. Build `ipcd` first.
 ///
 /// Exit code 1 says that a debit ran twice, or not as its caller was told, or a call has no end.
 #[derive(Debug, Parser)]
@@ -125,7 +127,11 @@ fn judge(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         let mut client = client.arg(&near).stdout(Stdio::piped()).spawn()?;
         thread::sleep(Duration::from_millis(random.random_range(0..120)));
         let victims = [server, far_daemon, near_daemon];
-        let victim = random.random_range(0..3);
+        let victim = random.random_range(0..4);
+        if victim == 3 {
+            // `timeout` has made a group for itself and the client.
+            let _ = killpg(Pid::from_raw(client.id() as i32), Signal::SIGKILL);
+        }
         let others: Vec<Process> = victims
             .into_iter()
             .enumerate()
@@ -147,6 +153,15 @@ fn judge(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         for line in text.lines() {
             let (amount, outcome) = line.split_once(' ').ok_or("a client says nothing")?;
             told.insert(amount.to_owned(), outcome.to_owned());
+        }
+        let debits = 1 + round * DEBITS..1 + (round + 1) * DEBITS;
+        if victim == 3 {
+            // Nobody was left to be told of the others.
+            for amount in debits {
+                told.entry(amount.to_string()).or_insert("NotTold".into());
+            }
+        } else if !text.is_empty() && text.lines().count() != debits.len() {
+            return Err(format!("the client of round {round} ended early: {text}").into());
         }
         drop((others, again));
         bar.inc(1);
@@ -177,11 +192,13 @@ fn verdict(told: &BTreeMap<String, String>, ledger: &str) -> bool {
     let unknown_ran = told.iter().filter(|(id, it)| *it == "Unknown" && times(id) == 1).count();
     println!(
         "{} calls ended: {} ran, {} never ran, {} unknown, of which {unknown_ran} ran; \
+         {} ended with their caller; \
          ran twice {twice}, not as told {wrong}, not accounted for {strange}",
         told.len(),
         count("HasRun"),
         count("NeverRan"),
         count("Unknown"),
+        count("NotTold"),
     );
     twice + wrong + strange == 0
 }
