@@ -48,7 +48,8 @@ fn lost_storage_begins_a_strangers_life() {
 #[test]
 fn a_damaged_file_is_an_error_and_no_old_epoch() {
     let directory = tempdir().unwrap();
-    for text in ["", "7", "7\n7\n", "-1\n", "seven\n", "4294967296\n", "\0\0\0\0"] {
+    let wrong = ["", "7", "7\n7\n", "-1\n", "seven\n", "4294967296\n", "\0\0\0\0"];
+    for text in wrong.map(str::as_bytes).into_iter().chain([&b"\xff\n"[..]]) {
         fs::write(directory.path().join("epoch"), text).unwrap();
         let error = begin(directory.path()).unwrap_err();
         assert!(error.contains("damaged"), "{text:?}: {error}");

@@ -58,10 +58,11 @@ impl Life {
 }
 
 fn next_counter(file: &Path) -> io::Result<u32> {
-    let last = match fs::read_to_string(file) {
+    let parse = |bytes| String::from_utf8(bytes).ok()?.strip_suffix('\n')?.parse().ok();
+    let last = match fs::read(file) {
         // A first life, or one whose storage was lost: the random half makes it a stranger.
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        text => text?.strip_suffix('\n').and_then(|line| line.parse().ok()).ok_or_else(|| {
+        bytes => parse(bytes?).ok_or_else(|| {
             io::Error::other("the file \"epoch\" is damaged; it holds one number and a line end")
         })?,
     };
