@@ -221,7 +221,7 @@ impl Place {
     /// # Errors
     /// No daemon has ever used the directory, or the file is damaged.
     pub fn read(state: &Path) -> io::Result<Place> {
-        let text = fs::read_to_string(state.join("queue"))?;
+        let text = String::from_utf8(fs::read(state.join("queue"))?).map_err(|_| damaged())?;
         let mut words = text.split_whitespace();
         let mut word = || words.next().ok_or_else(damaged);
         Ok(Place {

@@ -185,6 +185,16 @@ fn a_kernel_that_takes_only_short_messages_is_an_error() {
 }
 
 #[test]
+fn a_damaged_place_is_an_error() {
+    let Some(state) = state() else { return };
+    for text in [&b""[..], b"zz", b"0000000a 1", b"0000000a 1 1\n", b"\xff\n"] {
+        fs::write(state.path().join("queue"), text).unwrap();
+        let error = Attachment::new(state.path()).unwrap_err().to_string();
+        assert!(error.contains("damaged"), "{error}");
+    }
+}
+
+#[test]
 fn no_queue_outlives_an_orderly_stop() {
     let Some(state) = state() else { return };
     let daemon = ipcd(state.path(), &[]);
