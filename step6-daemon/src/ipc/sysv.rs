@@ -55,7 +55,14 @@ impl Queue {
     pub fn make(key: u32) -> io::Result<Queue> {
         // SAFETY: msgget takes and gives numbers.
         let id = unsafe { libc::msgget(key as i32, libc::IPC_CREAT | libc::IPC_EXCL | MODE) };
-        check(id).map(|id| Queue { id })
+        match check(id) {
+            Ok(id) => Ok(Queue { id }),
+            // The kernel says it as if a disk were full.
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                Err(io::Error::other("no room for another queue (/proc/sys/kernel/msgmni)"))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Finds the queue with this key.
