@@ -160,5 +160,6 @@ fn a_flood_does_not_keep_timer_from_its_work() {
             requests += u32::from(Packet::decode(&bytes[..length]).is_ok());
         }
     });
-    assert!(requests >= 4, "sent {requests} times");
+    // Ten times on a machine with time to spare; once if Timer waits for the end of the flood.
+    assert!(requests >= 2, "sent {requests} times");
 }
