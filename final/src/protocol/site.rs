@@ -279,7 +279,7 @@ impl Site {
                 Timer::Working(call) => self.server.handle_working(call, &mut self.out),
                 Timer::Tidy(client) => self.server.handle_tidy(client, &mut self.out),
                 // The driver looks at its queue before it calls this: here it was not empty, or nothing
-                // had come due when it was. Armed again below, or this would never end.
+                // had come due when it was.
                 Timer::Drained => {}
             }
         }

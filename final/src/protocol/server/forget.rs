@@ -15,6 +15,9 @@ use super::Server;
 /// How many of the least recently heard clients are looked at when room is needed.
 const LOOKED_AT_MAX: usize = 8;
 
+/// A driver that found its queue not empty looks again so soon, and sleeps meanwhile.
+const LOOK_AFTER: Time = Time::from_millis(1);
+
 /// Clients of which something came due, since when.
 #[derive(Debug, Default)]
 pub(super) struct Ripe {
@@ -167,7 +170,7 @@ impl Server {
         if !self.ripe.once.is_empty() {
             out.timers.arm(Timer::Drained, now.max(self.ripe.since + self.config.drain_time));
         } else if !self.ripe.due.is_empty() {
-            out.timers.arm(Timer::Drained, now);
+            out.timers.arm(Timer::Drained, now + LOOK_AFTER);
         }
     }
 
