@@ -168,7 +168,8 @@ impl Server {
     pub(crate) fn ask_for_silence(&self, out: &mut Effects) {
         let now = out.now.running;
         if !self.ripe.once.is_empty() {
-            out.timers.arm(Timer::Drained, now.max(self.ripe.since + self.config.drain_time));
+            let again = self.ripe.since + self.config.drain_time;
+            out.timers.arm(Timer::Drained, again.max(now + LOOK_AFTER));
         } else if !self.ripe.due.is_empty() {
             out.timers.arm(Timer::Drained, now + LOOK_AFTER);
         }
