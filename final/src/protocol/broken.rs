@@ -50,8 +50,6 @@ rules! {
     NoHeartbeats = "R16",
     /// An answer counts for any call of its number.
     AnswerOfAnyPort = "R17",
-    /// An answer counts whichever life of the server it is about.
-    AnswerOfAnyLife = "R17",
     /// Nobody at the port: said before the duplicate check.
     PortBeforeDuplicate = "R20",
     /// A call in the hands of a process can still be marked as not run.

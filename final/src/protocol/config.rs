@@ -1,5 +1,6 @@
 //! Every duration, count and limit, with its reason, and what must hold between them (PROTOCOL §9).
 
+use super::broken::Broken;
 use std::time::Duration;
 
 use super::wire::{BODY_MAX, UNLIMITED};
@@ -140,6 +141,9 @@ impl Config {
     /// How long what became of a call is kept from its first arrival (R23): the client sends no copy
     /// once its patience is over, and the last copy lives for a packet's lifetime.
     pub fn reply_lifetime(&self, patience: Option<Duration>) -> Duration {
+        if self.is_broken(Broken::ReplyForgottenEarly) {
+            return Duration::ZERO;
+        }
         let kept = patience.unwrap_or(self.patience_kept_max).min(self.patience_kept_max);
         kept + kept * self.drift_ppm / 1_000_000 + self.packet_lifetime
     }
@@ -147,6 +151,9 @@ impl Config {
     /// How long it is kept at least, once WORKING was said, after completion and after the last packet
     /// about it (R23): the client asks until it has missed too many answers.
     pub fn working_lifetime(&self) -> Duration {
+        if self.is_broken(Broken::WorkingForgottenEarly) {
+            return Duration::ZERO;
+        }
         self.heartbeat_every * self.heartbeats_missed_max * 3 / 2 + 2 * self.packet_lifetime
     }
 

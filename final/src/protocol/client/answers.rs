@@ -1,11 +1,12 @@
 //! What a call hears, and what it may conclude.
 
+use super::super::broken::Broken;
 use std::time::Duration;
 
 use super::super::effects::Effects;
 use super::super::note::Note;
 use super::super::outcome::{NotExecuted, Outcome, Unknown};
-use super::super::site::Call;
+use super::super::site::{Call, Time};
 use super::super::wire::{Fate, Flags, Grant, Kind, Packet, Ran, Reason, Token};
 use super::{Client, HEARTBEAT_MAX, HEARTBEAT_MIN, SAMPLED, Stage, Try};
 
@@ -17,6 +18,7 @@ impl Client {
             return out.note(Note::OtherLife);
         }
         let call = self.call_of(packet.client.port, packet.seq);
+        let call = call.or_else(|| self.call_of_any_port(packet.seq));
         let named = call.filter(|call| self.calls[call].to.server == packet.server);
         let Some(call) = named else { return out.note(Note::Orphan) };
         self.use_port(packet.client.port, out);
@@ -78,7 +80,10 @@ impl Client {
                     let period = Duration::from_millis(u64::from(period));
                     let period = period.clamp(HEARTBEAT_MIN, HEARTBEAT_MAX);
                     open.stage = Stage::Working { it, missed: 0, period, hastened: false };
-                    let next = out.now.running + out.jittered(period);
+                    let next = match self.config.is_broken(Broken::NoHeartbeats) {
+                        true => Time::MAX,
+                        false => out.now.running + out.jittered(period),
+                    };
                     self.arm(call, next, out);
                     it.port
                 }
@@ -131,7 +136,8 @@ impl Client {
     fn handle_stale(&mut self, call: Call, attempt: u32, fresh: bool, out: &mut Effects) {
         let Some(open) = self.calls.get(&call) else { return };
         let Some(it) = open.stage.on_the_wire() else { return };
-        let proved = attempt == 1 && fresh && !it.worked;
+        let proved =
+            attempt == 1 && fresh && !it.worked || self.config.is_broken(Broken::StaleProves);
         let idempotent = open.flags.has(Flags::IDEMPOTENT);
         let goes_on = !matches!(open.stage, Stage::Aborting { .. });
         self.forget_name(call);
@@ -177,7 +183,9 @@ impl Client {
     fn handle_port_closed(&mut self, call: Call, attempt: u32, out: &mut Effects) {
         let Some(open) = self.calls.get(&call) else { return };
         let Some(it) = open.stage.on_the_wire().copied() else { return };
-        let proved = attempt == 1 && it.attempt == 1 && !it.worked;
+        let proved = attempt == 1 && it.attempt == 1 && !it.worked
+            || self.config.is_broken(Broken::PortClosedProves)
+            || it.attempt == 1 && self.config.is_broken(Broken::PortClosedProvesOnce);
         let idempotent = open.flags.has(Flags::IDEMPOTENT);
         let goes_on = !matches!(open.stage, Stage::Aborting { .. });
         out.note(Note::PortClosed);
@@ -198,10 +206,13 @@ impl Client {
     /// Send it again with this token: at once, but once a call, for anybody can say so (R36).
     fn handle_challenge(&mut self, call: Call, attempt: u32, token: Token, out: &mut Effects) {
         self.believe(call, token);
+        let always = self.config.is_broken(Broken::ChallengeAlwaysHeeded);
+        let uncounted = self.config.is_broken(Broken::ChallengeUncounted);
         let Some(open) = self.calls.get_mut(&call) else { return };
         match &mut open.stage {
-            Stage::Sent(it) if it.attempt == attempt && !open.challenged => {
+            Stage::Sent(it) if it.attempt == attempt && (!open.challenged || always) => {
                 open.challenged = true;
+                it.attempt -= u32::from(uncounted);
                 out.note(Note::Challenged);
                 self.transmit(call, out);
             }
@@ -218,7 +229,8 @@ impl Client {
     fn handle_aborted(&mut self, call: Call, fate: Fate, out: &mut Effects) {
         let Some(open) = self.calls.get(&call) else { return };
         let Stage::Aborting { why, .. } = open.stage else { return };
-        if fate == Fate::NotRun && !open.flags.has(Flags::IDEMPOTENT) {
+        let proves = self.config.is_broken(Broken::IdempotentProves);
+        if fate == Fate::NotRun && (proves || !open.flags.has(Flags::IDEMPOTENT)) {
             let not = match why {
                 Unknown::Cancelled => NotExecuted::Cancelled,
                 _ => NotExecuted::Expired,

@@ -1,5 +1,6 @@
 //! What a call sends: its request, again and again, heartbeats, and ABORT (R11, R13, R16).
 
+use super::super::broken::Broken;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +29,9 @@ impl Client {
                 self.give_up(call, out);
             }
             Stage::Sent(Try { due, .. }) if due > out.now.running => self.arm(call, due, out),
+            Stage::Sent(_) if self.config.is_broken(Broken::NeverRetransmits) => {
+                self.arm(call, Time::MAX, out);
+            }
             Stage::Sent(_) => self.transmit(call, out),
             Stage::Working { missed, .. } if missed >= self.config.heartbeats_missed_max => {
                 self.end_unknown(call, Unknown::ServerUnreachable, out);
@@ -39,7 +43,7 @@ impl Client {
     /// By the clock that goes on when the machine sleeps, before every transmission (R14).
     pub(super) fn patience_is_over(&self, call: Call, out: &Effects) -> bool {
         let ends = self.calls.get(&call).and_then(|open| open.patience_ends);
-        ends.is_some_and(|ends| ends <= out.now.boot)
+        ends.is_some_and(|ends| ends <= self.waits_by(out))
     }
 
     /// Sends the request, for the first time or again.
@@ -48,7 +52,7 @@ impl Client {
             return self.call_off(call, Unknown::TimedOut, out);
         }
         let Some(Open { to, .. }) = self.calls.get(&call) else { return };
-        let (to, config) = (*to, self.config);
+        let (to, config, now) = (*to, self.config, self.waits_by(out));
         let peer = *self.peer(&to);
         let Some(open) = self.calls.get_mut(&call) else { return };
         let Stage::Sent(it) = &mut open.stage else { return };
@@ -62,7 +66,7 @@ impl Client {
         it.due = out.now.running + rto;
         open.silent += 1;
         let it = *it;
-        let left = open.patience_ends.map(|ends| ends.saturating_sub(out.now.boot));
+        let left = open.patience_ends.map(|ends| ends.saturating_sub(now));
         let kind = Kind::Request {
             floor: 0,
             predecessor: it.predecessor,
@@ -81,7 +85,10 @@ impl Client {
 
     /// A packet about a call, with the floor as it is now (R15).
     fn about(&self, call: Call, it: &Try, attempt: u32, kind: Kind) -> Packet {
-        let lowest = self.floor(it.port).min(it.seq);
+        let lowest = match self.config.is_broken(Broken::FloorPassesOpen) {
+            true => it.seq,
+            false => self.floor(it.port).min(it.seq),
+        };
         let kind = match kind {
             Kind::Request { predecessor, patience, rto, max_reply, hash, token, .. } => {
                 Kind::Request { floor: lowest, predecessor, patience, rto, max_reply, hash, token }
@@ -165,7 +172,9 @@ impl Client {
     fn give_up(&mut self, call: Call, out: &mut Effects) {
         let Some(open) = self.calls.get(&call) else { return };
         match open.stage {
-            Stage::Sent(it) if it.left_nothing() => {
+            Stage::Sent(it)
+                if it.left_nothing() || self.config.is_broken(Broken::SilenceProves) =>
+            {
                 self.end_not_executed(call, NotExecuted::Unsendable, out);
             }
             _ => self.end_unknown(call, Unknown::ServerUnreachable, out),
@@ -180,6 +189,9 @@ impl Client {
         if let Stage::Sent(it) = &mut open.stage {
             it.unsent += 1;
             it.met_nobody |= met_nobody;
+            if self.config.is_broken(Broken::UnsentProves) {
+                (it.unsent, it.met_nobody) = (it.attempt, false);
+            }
         }
     }
 }

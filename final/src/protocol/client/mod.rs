@@ -9,6 +9,7 @@ mod ask;
 mod names;
 mod route;
 
+use super::broken::Broken;
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
@@ -185,7 +186,10 @@ impl Client {
                 body: request.body,
                 flags: request.flags,
                 max_reply: request.max_reply,
-                patience_ends: request.patience.map(|patience| out.now.boot + patience),
+                patience_ends: request
+                    .patience
+                    .filter(|_| !self.config.is_broken(Broken::PatienceEndless))
+                    .map(|patience| self.waits_by(out) + patience),
                 began: out.now.running,
                 resends: 0,
                 silent: 0,
@@ -232,7 +236,7 @@ impl Client {
     /// Arms the timer of a call for this moment, or for the end of its patience if that is sooner.
     fn arm(&self, call: Call, at: Time, out: &mut Effects) {
         let Some(open) = self.calls.get(&call) else { return };
-        let left = open.patience_ends.map(|ends| ends.saturating_sub(out.now.boot));
+        let left = open.patience_ends.map(|ends| ends.saturating_sub(self.waits_by(out)));
         let ends = match &open.stage {
             Stage::Aborting { .. } => Time::MAX,
             _ => left.map_or(Time::MAX, |left| out.now.running + left),
@@ -246,6 +250,14 @@ impl Client {
         let at = at.min(ends).min(accepted_by);
         if at < Time::MAX {
             out.timers.arm(Timer::Ask(call), at);
+        }
+    }
+
+    /// The clock of patience: the one that does not stop when the machine sleeps (R14).
+    fn waits_by(&self, out: &Effects) -> Time {
+        match self.config.is_broken(Broken::SleepUncounted) {
+            true => out.now.running,
+            false => out.now.boot,
         }
     }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::super::broken::Broken;
 use super::super::effects::Effects;
 use super::super::ids::{ClientPort, Epoch, SiteId};
 use super::super::site::{Call, ProcessId, Time};
@@ -183,6 +184,12 @@ impl Client {
     /// The call that a number of a port names.
     pub(super) fn call_of(&self, port: ClientPort, seq: u64) -> Option<Call> {
         self.ports.get(&port)?.open.get(&seq).copied()
+    }
+
+    /// Only where R17 is broken on purpose.
+    pub(super) fn call_of_any_port(&self, seq: u64) -> Option<Call> {
+        let ports = self.ports.values().filter(|_| self.config.is_broken(Broken::AnswerOfAnyPort));
+        ports.filter_map(|port| port.open.get(&seq).copied()).min()
     }
 
     pub(super) fn floor(&self, port: ClientPort) -> u64 {

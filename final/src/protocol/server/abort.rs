@@ -1,5 +1,6 @@
 //! ABORT: stop it, and say what became of it (R37, R38).
 
+use super::super::broken::Broken;
 use super::super::effects::Effects;
 use super::super::note::Note;
 use super::super::tombstone::{Standing, State};
@@ -20,6 +21,7 @@ impl Server {
 
     fn abort_recorded(&mut self, came: Came, out: &mut Effects) {
         let call = came.packet.call();
+        let unmarked = self.config.is_broken(Broken::QueuedUntilDone);
         let Some(record) = self.record(call) else { return };
         let idempotent = record.is_idempotent();
         match record.state {
@@ -27,8 +29,14 @@ impl Server {
                 out.note(Note::Aborted);
                 self.mark(call, Reason::Aborted, out);
                 // An earlier copy may have run and been forgotten (R34).
-                let fate = if idempotent { Fate::Maybe } else { Fate::NotRun };
+                let proves = !idempotent || self.config.is_broken(Broken::IdempotentProves);
+                let fate = if proves { Fate::NotRun } else { Fate::Maybe };
                 self.answer_packet(came.from, came.packet, Kind::Aborted { fate }, out);
+            }
+            State::Serving { .. } if unmarked => {
+                self.mark(call, Reason::Aborted, out);
+                let kind = Kind::Aborted { fate: Fate::NotRun };
+                self.answer_packet(came.from, came.packet, kind, out);
             }
             State::Serving { .. } => {
                 self.cancel_service(call, Note::Stopping, out);
@@ -44,7 +52,8 @@ impl Server {
     fn abort_unseen(&mut self, came: Came, known: bool, floor: u64, out: &mut Effects) -> Fate {
         let call = came.packet.call();
         let stranger = !known
-            && (self.evicted.has(&call.client)
+            && ((self.evicted.has(&call.client)
+                && !self.config.is_broken(Broken::AbortOfEvictedProves))
                 || (!came.valid && self.strangers_must_show_a_token())
                 || !self.takes_stranger(came, out));
         let idempotent = came.packet.flags.has(Flags::IDEMPOTENT);
@@ -54,7 +63,9 @@ impl Server {
         if !known {
             self.remember(came, floor, out);
         }
-        self.insert_mark(came, out);
+        if !self.config.is_broken(Broken::AbortLeavesNoMark) {
+            self.insert_mark(came, out);
+        }
         out.note(Note::Aborted);
         Fate::NotRun
     }

@@ -1,5 +1,6 @@
 //! A new call: is there room for it, and whom is it for?
 
+use super::super::broken::Broken;
 use super::super::effects::Effects;
 use super::super::ids::CallId;
 use super::super::note::Note;
@@ -23,8 +24,9 @@ impl Server {
     pub(super) fn fits(&self, call: CallId, floor: u64) -> bool {
         let window = self.tombstones.get(&call.client).map(|it| (it.floor(), it.window()));
         let (floor, window) = window.unwrap_or((floor, self.config.window));
-        call.seq - floor < u64::from(window)
-            && self.records < self.config.records_max
+        call.seq.saturating_sub(floor) < u64::from(window)
+            && (self.records < self.config.records_max
+                || self.config.is_broken(Broken::RoomUnchecked))
             && self.bytes + BODY_MAX <= self.config.bytes_max
     }
 
@@ -81,7 +83,10 @@ impl Server {
             return self.answer_record(call, came.packet.attempt, out);
         }
         let rto = Duration::from_millis(u64::from(rto));
-        out.timers.arm(Timer::Working(call), now + (rto / 2).min(self.config.working_after_max));
+        if !self.config.is_broken(Broken::WorkingLate) {
+            let after = (rto / 2).min(self.config.working_after_max);
+            out.timers.arm(Timer::Working(call), now + after);
+        }
         if !waits {
             self.queue(call, out);
         }

@@ -3,6 +3,7 @@
 //! Invariant: nothing is forgotten by time unless the receive queue was found empty twice, some time
 //! apart, since it came due; else a copy that waits in this site's own buffer would outlive its record.
 
+use super::super::broken::Broken;
 use super::super::effects::Effects;
 use super::super::ids::{CallId, ClientId};
 use super::super::note::Note;
@@ -33,8 +34,9 @@ impl Server {
     /// the floor is their mark. What is in service goes when it ends.
     pub(super) fn raise_floor(&mut self, client: ClientId, floor: u64, out: &mut Effects) {
         let mut from = 0;
+        let frees = !self.config.is_broken(Broken::FloorFreesNothing);
         while let Some((seq, serving)) = self.first_record(client, from, floor) {
-            if !serving {
+            if !serving && frees {
                 let call = CallId { client, seq };
                 out.note(Note::FreedByFloor);
                 Self::drop_timer(call, out);
@@ -125,7 +127,10 @@ impl Server {
             State::Serving { .. } => Some(record.heard + orphan_after),
             _ => Some((record.heard + orphan_after).min(record.patience_ends.unwrap_or(Time::MAX))),
         });
-        let leaves = (tombstone.heard + self.config.port_life_max).max(tombstone.lives_until);
+        let leaves = match self.config.is_broken(Broken::EvictsAtOnce) {
+            true => due + self.config.drain_time,
+            false => (tombstone.heard + self.config.port_life_max).max(tombstone.lives_until),
+        };
         let empty = tombstone.records.is_empty();
         let next = next.min().or((empty && leaves > due).then_some(leaves));
         if let Some(at) = next {
@@ -138,8 +143,8 @@ impl Server {
         let silent = silent.max(self.config.evict_after());
         self.tombstones.get(&client).is_some_and(|tombstone| {
             tombstone.records.is_empty()
-                && tombstone.lives_until <= due
-                && tombstone.heard + silent <= due
+                && (self.config.is_broken(Broken::EvictsAtOnce)
+                    || tombstone.lives_until <= due && tombstone.heard + silent <= due)
         })
     }
 
@@ -160,6 +165,9 @@ impl Server {
     }
 
     fn wait_for_silence(&mut self, client: ClientId, out: &mut Effects) {
+        if self.config.is_broken(Broken::ForgetsUndrained) {
+            return self.forget(client, out.now.running, out);
+        }
         self.ripe.due.push((client, out.now.running));
         self.ask_for_silence(out);
     }
@@ -218,7 +226,9 @@ impl Server {
         let Some(tombstone) = self.tombstones.remove(&client) else { return };
         out.note(Note::Evicted);
         out.timers.cancel(Timer::Tidy(client));
-        self.evicted.insert(&client);
+        if !self.config.is_broken(Broken::EvictedForgotten) {
+            self.evicted.insert(&client);
+        }
         self.windows -= u64::from(tombstone.window());
         if let Some(ip) = tombstone.ip
             && let Some(count) = self.per_address.get_mut(&ip)

@@ -11,6 +11,7 @@ mod order;
 mod ports;
 mod request;
 
+use super::broken::Broken;
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
@@ -102,9 +103,12 @@ impl Server {
             out.note(Note::OtherSite);
             return self.answer_packet(from, &packet, Kind::WrongSite, out);
         }
-        if epoch != self.epoch && !(to_site && epoch == Epoch::default()) {
+        let any = self.config.is_broken(Broken::AnyEpochServed)
+            || self.config.is_broken(Broken::AnyEpochAborted)
+                && matches!(packet.kind, Kind::Abort { .. });
+        if epoch != self.epoch && !(to_site && epoch == Epoch::default()) && !any {
             out.note(Note::Stale);
-            let kind = Kind::Stale { present: self.epoch, fresh: self.fresh };
+            let kind = Kind::Stale { present: self.epoch, fresh: self.is_fresh(out) };
             return self.answer_packet(from, &packet, kind, out);
         }
         let token = match packet.kind {
@@ -123,6 +127,14 @@ impl Server {
             Kind::Abort { floor, .. } => self.handle_abort(came, floor, out),
             _ => {}
         }
+    }
+
+    /// No copy sent before this life can come any more (R29).
+    fn is_fresh(&self, out: &Effects) -> bool {
+        let young = out.now.running <= self.began + self.config.packet_lifetime;
+        self.fresh
+            || self.config.is_broken(Broken::FreshAtOnce)
+            || self.config.is_broken(Broken::FreshUndrained) && !young
     }
 
     /// A client was heard: it is the most recent one, and its floor may rise (R15, R24). `false` if

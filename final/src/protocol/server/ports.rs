@@ -1,5 +1,6 @@
 //! Ports, their names, and the processes that serve there.
 
+use super::super::broken::Broken;
 use bytes::Bytes;
 
 use super::super::builtin::{SiteReply, SiteRequest};
@@ -52,9 +53,12 @@ impl Server {
         for name in closed.names {
             self.names.remove(&name);
         }
-        for call in closed.serving {
+        let proves = self.config.is_broken(Broken::DeathProves);
+        let vouched = self.config.is_broken(Broken::DeadVouchedFor);
+        for call in closed.serving.into_iter().filter(|_| !vouched) {
             out.note(Note::DiedServing);
-            let (ran, reason) = (Ran::Maybe, Reason::ServerDied);
+            let ran = if proves { Ran::No } else { Ran::Maybe };
+            let reason = Reason::ServerDied;
             self.end_service(call, Answer::Refused { ran, reason }, out);
         }
         for call in self.waiting_at(port, closed.queue.into()) {
@@ -121,6 +125,7 @@ impl Server {
     /// Hands the next request over: from here on it counts as run (R20), before the process sees a byte.
     pub(crate) fn take_request(&mut self, port: ServerPort, out: &mut Effects) -> Option<Incoming> {
         let now = out.now.running;
+        let runs_expired = self.config.is_broken(Broken::ExpiredRuns);
         loop {
             let call = self.ports.get_mut(&port)?.queue.pop_front()?;
             let Some(record) = self.record(call).filter(|record| record.port == port) else {
@@ -128,13 +133,13 @@ impl Server {
             };
             let State::Queued(body) = &mut record.state else { continue };
             let body = std::mem::take(body);
-            if record.patience_is_over(now) {
+            if record.patience_is_over(now) && !runs_expired {
                 out.note(Note::Expired);
                 self.mark(call, Reason::Expired, out);
                 continue;
             }
             record.state = State::Serving { cancelled: false };
-            let patience = record.patience_ends.map(|ends| ends - now);
+            let patience = record.patience_ends.map(|ends| ends.saturating_sub(now));
             let flags = record.flags;
             self.ports.get_mut(&port)?.serving.insert(call);
             out.note(Note::Executed);

@@ -1,5 +1,6 @@
 //! REQUEST and HEARTBEAT: is it new, and if not, what became of it?
 
+use super::super::broken::Broken;
 use super::super::effects::Effects;
 use super::super::ids::CallId;
 use super::super::note::Note;
@@ -14,6 +15,11 @@ impl Server {
         let Kind::Request { floor, .. } = came.packet.kind else { return };
         let call = came.packet.call();
         let known = self.hear(call.client, floor, out);
+        if self.config.is_broken(Broken::PortBeforeDuplicate)
+            && !self.ports.contains_key(&came.packet.server.port)
+        {
+            return self.refuse(came, Ran::No, Reason::NoSuchPort, out);
+        }
         match self.standing(call) {
             Standing::Recorded => return self.handle_duplicate(came, out),
             Standing::Forgotten => {
@@ -40,7 +46,14 @@ impl Server {
     /// Of a client without tombstone every number is new, as far as the tables know.
     pub(super) fn standing(&self, call: CallId) -> Standing {
         let tombstone = self.tombstones.get(&call.client);
-        tombstone.map_or(Standing::New, |tombstone| tombstone.standing(call.seq))
+        let below = tombstone.is_some_and(|tombstone| call.seq < tombstone.floor());
+        let broken = |rule| self.config.is_broken(rule);
+        match tombstone.map_or(Standing::New, |tombstone| tombstone.standing(call.seq)) {
+            Standing::Recorded if broken(Broken::DuplicateRuns) => Standing::New,
+            Standing::Forgotten if below && broken(Broken::BelowFloorRuns) => Standing::New,
+            Standing::Forgotten if !below && broken(Broken::BitForgotten) => Standing::New,
+            standing => standing,
+        }
     }
 
     pub(super) fn strangers_must_show_a_token(&self) -> bool {
@@ -62,6 +75,7 @@ impl Server {
         let Kind::Request { hash, .. } = came.packet.kind else { return };
         let call = came.packet.call();
         let now = out.now.running;
+        let first_address = self.config.is_broken(Broken::AnswersFirstAddress);
         let Some(record) = self.record(call) else { return };
         if record.hash.is_some_and(|known| known != hash) {
             out.note(Note::FalseRetry);
@@ -80,19 +94,25 @@ impl Server {
         if came.packet.attempt > record.attempt {
             record.attempt = came.packet.attempt;
             record.came = now;
-            record.address = came.from;
+            if !first_address {
+                record.address = came.from;
+            }
             record.paid = paid;
         } else if came.from == record.address {
             record.paid = paid;
         }
         self.extend(call, out);
         self.mark_if_expired(call, out);
+        let config = self.config;
+        let silent = |rule| config.is_broken(rule);
         let Some(record) = self.record(call) else { return };
         match record.state {
+            State::Done(_) if silent(Broken::KeptReplySilent) => {}
             State::Done(_) => {
                 out.note(Note::DuplicateAnswered);
                 self.answer_record(call, came.packet.attempt, out);
             }
+            _ if silent(Broken::DuplicateInServiceSilent) => {}
             _ => {
                 out.note(Note::DuplicateInService);
                 self.send_working(call, out);
@@ -143,8 +163,9 @@ impl Server {
     /// It is not begun and never will be: said only once this is set (R3). An idempotent one leaves
     /// nothing behind, so an earlier copy of it may have run (R34).
     pub(super) fn mark(&mut self, call: CallId, reason: Reason, out: &mut Effects) {
+        let proves = self.config.is_broken(Broken::IdempotentProves);
         let Some(record) = self.record(call) else { return };
-        let ran = if record.is_idempotent() { Ran::Maybe } else { Ran::No };
+        let ran = if record.is_idempotent() && !proves { Ran::Maybe } else { Ran::No };
         let (ordered, predecessor) = (record.flags.has(Flags::ORDERED), record.predecessor);
         let waited = matches!(record.state, State::Ordered(_));
         self.finish(call, Answer::Refused { ran, reason }, out);
