@@ -1,5 +1,6 @@
 //! What is sent about a call that has a record: WORKING, REPLY, REFUSED.
 
+use super::super::broken::Broken;
 use bytes::Bytes;
 
 use super::super::effects::Effects;
@@ -26,7 +27,8 @@ impl Server {
             return Err(SendError::NotServing);
         }
         let max = record.max_reply as usize;
-        let answer = if body.len() > max.min(self.config.reply_max) {
+        let sent = self.config.is_broken(Broken::ReplyTooBigSent);
+        let answer = if body.len() > max.min(self.config.reply_max) && !sent {
             out.note(Note::ReplyTooBig);
             Answer::Refused { ran: Ran::Once, reason: Reason::ReplyTooBig }
         } else {
@@ -122,6 +124,10 @@ impl Server {
             State::Done(Answer::Reply(body)) => {
                 let (body, len) = (body.clone(), reply_len(body.len()));
                 let to = if came.valid { came.from } else { record.address };
+                if came.from != to {
+                    // Its client may have moved: with a token it is answered where it is now.
+                    return self.challenge(came, out);
+                }
                 if let (false, Some(paid)) = (came.valid, &mut record.paid) {
                     let pays = *paid + 3 * came.packet.encoded_len();
                     let Some(left) = pays.checked_sub(len) else {
