@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use unavez::protocol::{
-    Call, CallId, Config, Epoch, Flags, Kind, Now, Outcome, Packet, ProcessId,
-    ServerId, Time, Unknown,
+    Call, CallId, Config, Epoch, Flags, Kind, Now, Outcome, Packet, ProcessId, ServerId, Time,
+    Unknown,
 };
 
 use crate::scenario::{CallPlan, Demands};

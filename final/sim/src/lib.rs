@@ -4,6 +4,7 @@
 //! and watches the promise at every event. Storms make scenarios by the million from seeds;
 //! exploration makes all of them with up to so many faults.
 
+mod cases;
 mod clock;
 mod explore;
 mod host;
@@ -16,10 +17,12 @@ mod storms;
 mod trace;
 mod world;
 
+pub use cases::{Case, cases, catch};
 pub use explore::{Exploration, Faults, explore};
 pub use run::{Point, Run, Seen};
 pub use scenario::{
-    CallPlan, Demands, Fate, Fault, Freeze, HostPlan, Mishap, Scenario, ServicePlan, Weather, When,
+    CallPlan, Calm, Demands, Fate, Fault, Freeze, HostPlan, Mishap, Scenario, ServicePlan, Weather,
+    When,
 };
 pub use storm::{Season, storm};
 pub use storms::{Score, kind, shrink, storms};

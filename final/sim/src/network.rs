@@ -44,10 +44,10 @@ impl Network {
     pub(crate) fn transit(&mut self, now: Time, len: usize) -> Transit {
         self.datagrams += 1;
         let number = self.datagrams;
-        let fate = self.fates.iter().find(|(it, _)| *it == number).map(|(_, fate)| *fate);
+        let fate = self.fate(number);
         let mut late = fate.is_some();
         let mut delays = match fate {
-            Some(Fate::Drop) => vec![],
+            Some(Fate::Drop | Fate::Unsent(_)) => vec![],
             Some(Fate::Delay(by)) => vec![by],
             Some(Fate::Double(by)) => vec![self.usual(), by],
             None if self.chance(self.weather.loss) => vec![],
@@ -75,7 +75,15 @@ impl Network {
 
     /// Whether the kernel refuses to send it, and if so, whether it speaks of an earlier one.
     pub(crate) fn unsent(&mut self) -> Option<bool> {
+        if let Some(Fate::Unsent(refused)) = self.fate(self.datagrams + 1) {
+            self.datagrams += 1;
+            return Some(refused);
+        }
         self.chance(self.weather.unsent).then(|| self.random.random_ratio(1, 3))
+    }
+
+    fn fate(&self, number: u32) -> Option<Fate> {
+        self.fates.iter().find(|(it, _)| *it == number).map(|(_, fate)| *fate)
     }
 
     fn usual(&mut self) -> Duration {

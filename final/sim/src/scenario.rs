@@ -93,6 +93,8 @@ pub enum Fate {
     Double(Duration),
     /// It arrives so long after it was sent.
     Delay(Duration),
+    /// The kernel refuses to send it; maybe because an earlier one met nobody.
+    Unsent(bool),
 }
 
 /// When a mishap strikes.
@@ -164,12 +166,19 @@ pub struct Weather {
 pub struct Demands {
     /// Every call ends with a reply.
     pub replies: bool,
-    /// So many datagrams at most.
-    pub datagrams_max: Option<u32>,
-    /// So many records at most, at any time.
-    pub records_max: Option<usize>,
+    /// What it costs if nothing goes wrong.
+    pub calm: Option<Calm>,
     /// No call ends because the server has forgotten it: no client stood still.
     pub remembered: bool,
+}
+
+/// What a scenario without faults costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calm {
+    /// So many datagrams at most (R4).
+    pub datagrams_max: u32,
+    /// So many records at most, at any time (R24).
+    pub records_max: usize,
 }
 
 impl Scenario {
@@ -223,7 +232,10 @@ impl fmt::Display for Fault {
             Fault::Packet(number, Fate::Double(at)) => {
                 write!(f, "double datagram {number}, the copy after {at:?}")
             }
-            Fault::Packet(number, Fate::Delay(at)) => write!(f, "delay datagram {number} by {at:?}"),
+            Fault::Packet(number, Fate::Delay(at)) => {
+                write!(f, "delay datagram {number} by {at:?}")
+            }
+            Fault::Packet(number, Fate::Unsent(_)) => write!(f, "datagram {number} is not sent"),
             Fault::Host(When::At(at), host, what) => {
                 write!(f, "{} {what:?} at {at:?}", host_name(*host))
             }

@@ -162,8 +162,7 @@ impl Maker {
         let to = if self.chance(500) { 0 } else { self.pick(&serving) };
         let many = self.season.has(Season::Processes);
         let mut flags = Flags::NONE;
-        for (flag, often) in
-            [(Flags::IDEMPOTENT, 80), (Flags::ORDERED, 250), (Flags::CERTAIN, 300)]
+        for (flag, often) in [(Flags::IDEMPOTENT, 80), (Flags::ORDERED, 250), (Flags::CERTAIN, 300)]
         {
             flags = if self.chance(often) { flags | flag } else { flags };
         }
@@ -193,9 +192,11 @@ impl Maker {
     fn faults(&mut self, hosts: &[HostPlan], config: &Config) -> Vec<Fault> {
         let mut faults = Vec::new();
         let season = self.season;
-        let times = |maker: &mut Self, when: bool, max: usize| if when { maker.upto(max) } else { 0 };
+        let times =
+            |maker: &mut Self, when: bool, max: usize| if when { maker.upto(max) } else { 0 };
         for _ in 0..times(self, season.has(Season::Restarts), 4) {
-            let down = if self.chance(500) { Duration::from_millis(1) } else { self.millis(1, 1000) };
+            let down =
+                if self.chance(500) { Duration::from_millis(1) } else { self.millis(1, 1000) };
             faults.push(self.befall(hosts, Mishap::Crash(down)));
         }
         for _ in 0..times(self, season.has(Season::Clocks), 5) {
@@ -211,9 +212,10 @@ impl Maker {
         for _ in 0..times(self, season.has(Season::Processes), 6) {
             let host = self.random.random_range(0..hosts.len());
             let mishap = match self.upto(5) {
-                0 | 1 if !hosts[host].services.is_empty() => {
-                    Mishap::ServerDies(self.upto(hosts[host].services.len() - 1), self.millis(1, 500))
-                }
+                0 | 1 if !hosts[host].services.is_empty() => Mishap::ServerDies(
+                    self.upto(hosts[host].services.len() - 1),
+                    self.millis(1, 500),
+                ),
                 2 if !hosts[host].services.is_empty() => {
                     Mishap::Reopens(self.upto(hosts[host].services.len() - 1))
                 }

@@ -81,9 +81,8 @@ pub fn shrink(scenario: &Scenario) -> Scenario {
     };
     loop {
         let before = (least.calls.len(), least.faults.len());
-        least.calls = fewer(&least.calls, |calls| {
-            same(&Scenario { calls: calls.to_vec(), ..least.clone() })
-        });
+        least.calls =
+            fewer(&least.calls, |calls| same(&Scenario { calls: calls.to_vec(), ..least.clone() }));
         least.faults = fewer(&least.faults, |faults| {
             same(&Scenario { faults: faults.to_vec(), ..least.clone() })
         });

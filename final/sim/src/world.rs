@@ -8,19 +8,18 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use unavez::protocol::{
-    Action, CallId, Datagrams, Note, Outcome, Packet, ProcessId, Request, Site, Target,
-    Time,
+    Action, CallId, Datagrams, Note, Outcome, Packet, ProcessId, Request, Site, Target, Time,
 };
 
 use crate::host::{Host, Service};
 use crate::ledger::{Breach, Ledger, parse};
 use crate::network::Network;
 use crate::run::{Point, Run};
-use crate::scenario::{Fault, Mishap, Scenario, When, host_name};
+use crate::scenario::{Calm, Fault, Mishap, Scenario, When, host_name};
 use crate::trace::Trace;
 
 /// A run that has not come to rest after so many events never will.
-const EVENTS_MAX: u32 = 400_000;
+const EVENTS_MAX: u32 = 200_000;
 
 /// Plays a scenario until nothing is left to happen, or a promise is broken.
 pub fn run(scenario: &Scenario, trace: bool) -> Run {
@@ -57,6 +56,9 @@ pub(crate) enum Due {
     Revive { host: usize, life: u32, service: usize },
     Thaw(usize),
 }
+
+/// What is due next: a place in the world's queue, or a site.
+type Next = Result<(Time, u64), usize>;
 
 impl<'a> World<'a> {
     fn new(scenario: &'a Scenario, trace: bool) -> Self {
@@ -103,7 +105,9 @@ impl<'a> World<'a> {
                 Ok(key) => self.host_of(&self.due[key]),
                 Err(host) => Some(*host),
             };
-            if let Some(host) = host.filter(|_| self.asks_left + self.ledger.open() + self.flying > 0) {
+            if let Some(host) =
+                host.filter(|_| self.asks_left + self.ledger.open() + self.flying > 0)
+            {
                 self.run.points.push(Point::Event(self.run.events, host));
             }
             while let Some(i) = self.mishaps.iter().position(|it| it.0 == self.run.events) {
@@ -130,8 +134,8 @@ impl<'a> World<'a> {
         self.check_rest()
     }
 
-    /// What is due next: something of the world's, or the deadline of a site.
-    fn next(&self) -> Option<(Time, Result<(Time, u64), usize>)> {
+    /// What is due next: something of the world's, or (`Err`) the deadline of a site.
+    fn next(&self) -> Option<(Time, Next)> {
         let queued = self.due.first_key_value().map(|(key, _)| *key);
         let deadlines = self.hosts.iter().enumerate().filter_map(|(i, host)| {
             let deadline = host.site.as_ref().filter(|_| host.runs())?.deadline()?;
@@ -188,9 +192,8 @@ impl<'a> World<'a> {
         match due {
             Due::Ask(n) => self.ask(n),
             Due::Cancel(n) => match self.ledger.call(n) {
-                Some(call) => {
-                    self.with_site(self.scenario.calls[n].from.0, |site, now| site.cancel(now, call))
-                }
+                Some(call) => self
+                    .with_site(self.scenario.calls[n].from.0, |site, now| site.cancel(now, call)),
                 None => Ok(()),
             },
             Due::Take { host, process } => self.take(host, process),
@@ -284,6 +287,7 @@ impl<'a> World<'a> {
         for packet in &packets {
             self.ledger.sent(packet, now)?;
         }
+        self.run.points.push(Point::Packet(self.network.datagrams + 1));
         if let Some(refused) = self.network.unsent() {
             let site = self.hosts[host].site.as_mut().expect("it sends");
             packets.iter().for_each(|packet| site.handle_unsent(packet, refused));
@@ -292,7 +296,6 @@ impl<'a> World<'a> {
         }
         let transit = self.network.transit(self.now, bytes.len());
         self.run.datagrams += 1;
-        self.run.points.push(Point::Packet(self.run.datagrams));
         let cut = self.now < self.hosts[host].cut_until;
         let arrivals: Vec<_> = transit.arrivals.into_iter().filter(|_| !cut).collect();
         if self.trace.on {
@@ -379,7 +382,9 @@ impl<'a> World<'a> {
             Ok(call) => {
                 let server = (!plan.by_name).then_some(port.server);
                 self.ledger.issued(n, (host, call, process), clocks, server)?;
-                self.trace.line(self.now, host, || format!("call {n} to {target}", target = show(&target)));
+                self.trace.line(self.now, host, || {
+                    format!("call {n} to {target}", target = show(&target))
+                });
             }
             Err(error) => self.trace.line(self.now, host, || format!("call {n}: {error}")),
         }
@@ -434,8 +439,9 @@ impl<'a> World<'a> {
     fn check_tables(&self, host: usize) -> Result<(), Breach> {
         let Some(site) = &self.hosts[host].site else { return Ok(()) };
         let (entries, config) = (site.entries(), &self.scenario.config);
-        let timers = 2 * entries.calls + entries.client_ports + entries.records + entries.tombstones;
-        let records_max = self.scenario.demands.records_max.unwrap_or(config.records_max);
+        let timers =
+            2 * entries.calls + entries.client_ports + entries.records + entries.tombstones;
+        let records_max = self.calm().map_or(config.records_max, |calm| calm.records_max);
         // Those of the site itself, which asks for names, come on top: one for each name.
         let held = entries.calls <= 2 * config.calls_max
             && entries.records <= records_max
@@ -453,12 +459,20 @@ impl<'a> World<'a> {
                 return Err(format!("{} keeps {:?}", host_name(i), site.entries()));
             }
         }
-        match self.scenario.demands.datagrams_max {
-            Some(max) if self.run.datagrams > max => {
-                Err(format!("{} datagrams (R4)", self.run.datagrams))
+        let sites = self.hosts.iter().filter_map(|host| host.site.as_ref());
+        let repeated: u64 = sites.map(|site| site.counters().get(Note::Retransmitted)).sum();
+        match self.calm() {
+            Some(_) if repeated > 0 => Err("a request is sent again without a fault (R27)".into()),
+            Some(calm) if self.run.datagrams > calm.datagrams_max => {
+                Err(format!("{} datagrams without a fault (R4)", self.run.datagrams))
             }
             _ => Ok(()),
         }
+    }
+
+    /// What it costs, if nothing goes wrong.
+    fn calm(&self) -> Option<Calm> {
+        self.scenario.demands.calm.filter(|_| self.scenario.faults.is_empty())
     }
 
     fn finish(mut self, breach: Option<Breach>) -> Run {
@@ -494,7 +508,9 @@ pub(crate) fn name(service: usize) -> String {
 
 fn show(target: &Target) -> String {
     match target {
-        Target::Port(port) => format!("port {} of e{}", port.server.port.0, port.server.epoch.counter),
+        Target::Port(port) => {
+            format!("port {} of e{}", port.server.port.0, port.server.epoch.counter)
+        }
         Target::Name { name, .. } => format!("\"{name}\""),
     }
 }
@@ -505,7 +521,9 @@ fn label(packets: &[Packet]) -> String {
 
 fn told(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Reply(body) => format!("reply to {}", parse(body, b"answer ").unwrap_or(usize::MAX)),
+        Outcome::Reply(body) => {
+            format!("reply to {}", parse(body, b"answer ").unwrap_or(usize::MAX))
+        }
         Outcome::NotExecuted(why) => format!("not executed: {why}"),
         Outcome::Unknown(why) => format!("unknown: {why}"),
     }

@@ -103,10 +103,12 @@ impl Client {
     fn handle_no_call(&mut self, call: Call, out: &mut Effects) {
         let Some(open) = self.calls.get_mut(&call) else { return };
         let Stage::Working { it, .. } = open.stage else { return };
-        if !open.flags.has(Flags::IDEMPOTENT) {
+        let again = open.resends < self.config.resends_max;
+        if !(open.flags.has(Flags::IDEMPOTENT) && again) {
             return self.end_unknown(call, Unknown::ServerDied, out);
         }
-        // It may run again (R34), at the pace of R11.
+        // It may run again (R34), at the pace of R11, and not for ever.
+        open.resends += 1;
         open.unsure = open.unsure.or(Some(Unknown::ServerDied));
         open.stage = Stage::Sent(it);
         let to = open.to;
