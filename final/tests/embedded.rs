@@ -262,6 +262,24 @@ fn ports_bear_an_address_that_can_be_reached() {
     assert!(server.port().to_string().starts_with("192.0.2.7:7373/"));
 }
 
+/// A site listens at an IPv6 address, and is found there, by port and by name.
+#[test]
+fn a_site_speaks_ipv6() {
+    let listen = "[::1]:0".parse().unwrap();
+    let Ok(site) = Site::with(Options { listen, ..Options::default() }) else {
+        return println!("skipped: no IPv6 here");
+    };
+    let server = IpcServer::new(&site).unwrap();
+    server.register("echo").unwrap();
+    let by_port = IpcClient::open(&site, &server.port().to_string()).unwrap();
+    let url = format!("unavez://{}/echo", site.address());
+    let by_name = IpcClient::open(&site, &url).unwrap();
+    echo_in(server, 1);
+    assert_eq!(by_port.call("hello").unwrap().body(), "hello");
+    assert_eq!(by_name.call("hello").unwrap().body(), "hello");
+    site.stop();
+}
+
 /// A program looks at its site.
 #[test]
 fn a_site_shows_itself() {

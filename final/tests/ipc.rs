@@ -116,6 +116,21 @@ fn an_outcome_is_taken_once() {
     assert_eq!(other.try_receive_reply_of(foreign), None);
 }
 
+/// Two threads ask for a call, and one of them does not wait for long: the other is not forgotten.
+#[test]
+fn one_that_waits_no_longer_leaves_the_other_waiting() {
+    let (server, client) = pair();
+    let id = client.send_request("late").unwrap();
+    thread::scope(|scope| {
+        let patient = scope.spawn(|| client.receive_reply_of(id));
+        let soon = Duration::from_millis(20);
+        assert_eq!(client.receive_reply_of_timeout(id, soon), None);
+        echo(&server);
+        assert_eq!(patient.join().unwrap().unwrap().body(), "late");
+    });
+    assert_eq!(client.try_receive_reply().unwrap(), None);
+}
+
 /// Whoever does not want to wait does not, and a call goes on after somebody stopped waiting for it.
 #[test]
 fn waiting_can_be_limited() {

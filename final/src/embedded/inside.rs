@@ -64,10 +64,10 @@ pub(crate) struct Inside {
 #[derive(Debug)]
 struct Open {
     client: ClientNumber,
-    /// Only a thread that asks for this very call gets its outcome.
-    claimed: bool,
+    /// So many threads ask for this very call: then only one of them gets its outcome.
+    claims: u32,
     outcome: Option<Outcome>,
-    /// Its place among the outcomes that anybody may take.
+    /// Its place among the outcomes that anybody may take; 0 is none.
     place: u64,
 }
 
@@ -122,7 +122,10 @@ impl Inside {
             return Err(SendError::TooManyCalls);
         }
         let call = self.site.send_request(clock::now(), PROCESS, target, request)?;
-        self.calls.insert(call, Open { client: number, claimed, outcome: None, place: 0 });
+        self.calls.insert(
+            call,
+            Open { client: number, claims: u32::from(claimed), outcome: None, place: 0 },
+        );
         self.clients.entry(number).or_default().calls += 1;
         self.act();
         Ok(call)
@@ -133,20 +136,24 @@ impl Inside {
         self.act();
     }
 
-    /// Reserves a call for the thread that asks for it, or gives it back. `false` if there is none: its
-    /// outcome was taken.
-    pub(crate) fn claim(&mut self, call: Call, claimed: bool) -> bool {
+    /// Reserves a call for a thread that asks for it. `false` if there is none: its outcome was taken.
+    pub(crate) fn claim(&mut self, call: Call) -> bool {
         let Some(open) = self.calls.get_mut(&call) else { return false };
-        let before = std::mem::replace(&mut open.claimed, claimed);
-        if before != claimed && open.outcome.is_some() {
-            let (number, place) = (open.client, open.place);
-            if !claimed {
-                self.offer(number, call);
-            } else if let Some(client) = self.clients.get_mut(&number) {
-                client.ended.remove(&place);
-            }
+        open.claims += 1;
+        if let Some(client) = self.clients.get_mut(&open.client) {
+            client.ended.remove(&open.place);
         }
         true
+    }
+
+    /// The thread asks no longer.
+    pub(crate) fn unclaim(&mut self, call: Call) {
+        let Some(open) = self.calls.get_mut(&call) else { return };
+        open.claims -= 1;
+        if open.claims == 0 && open.outcome.is_some() {
+            let number = open.client;
+            self.offer(number, call);
+        }
     }
 
     /// Takes the outcome of a call that was claimed: `Some(None)` if somebody else did.
@@ -187,13 +194,11 @@ impl Inside {
         // Without a client nobody wants to know.
         let Some(open) = self.calls.get_mut(&call) else { return };
         open.outcome = Some(outcome);
-        match open.claimed {
-            true => self.crew.tell_all(Event::Reply(call)),
-            false => {
-                let number = open.client;
-                self.offer(number, call);
-            }
+        if open.claims > 0 {
+            return self.crew.tell_all(Event::Reply(call));
         }
+        let number = open.client;
+        self.offer(number, call);
     }
 
     // ---- servers
@@ -301,18 +306,18 @@ impl Inside {
         }
     }
 
-    /// Reads one datagram, or finds that there is none.
-    fn read(&mut self) -> bool {
+    /// Reads one datagram, or finds that there is none after this moment.
+    fn read(&mut self) -> (bool, Time) {
         // Before the receive: nothing that came earlier is left when it finds nothing (R23).
         let now = clock::now();
         let came = self.network.receive();
+        let more = came.is_some();
         match came {
             Some((from, datagram)) => self.site.handle_datagram(now, from, datagram),
             None => self.site.handle_drained(now),
         }
-        let more = came.is_some();
         self.act();
-        more
+        (more, now.running)
     }
 }
 
@@ -332,10 +337,9 @@ impl lead::Inside for Inside {
         if self.stopped {
             return false;
         }
-        let mut more = self.read();
-        let due = |site: &Site| site.deadline().is_some_and(|at| at <= clock::now().running);
-        if due(&self.site) {
-            more = (0..READ_MAX).all(|_| self.read());
+        let (mut more, now) = self.read();
+        if self.site.deadline().is_some_and(|at| at <= now) {
+            more = (0..READ_MAX).all(|_| self.read().0);
             self.site.handle_timeout(clock::now());
             self.act();
         }

@@ -173,18 +173,16 @@ impl IpcClient {
 
     fn take_claimed(&self, id: MsgId, until: Option<Time>) -> Option<Result<RawMsg, CallError>> {
         let Some(call) = self.own(id) else { return Some(Err(CallError::Taken)) };
-        let claim = |claimed| {
-            let door = self.site.door().map_err(CallError::Site)?;
-            let there = door.enter(|inside| inside.claim(call, claimed));
-            there.then_some(()).ok_or(CallError::Taken)
+        let door = match self.site.door() {
+            Ok(door) => door,
+            Err(error) => return Some(Err(CallError::Site(error))),
         };
-        if let Err(error) = claim(true) {
-            return Some(Err(error));
+        if !door.enter(|inside| inside.claim(call)) {
+            return Some(Err(CallError::Taken));
         }
         let taken = self.take(call, until);
         if taken.is_none() {
-            // If it is gone, another thread asked for it, too.
-            let _ = claim(false);
+            door.enter(|inside| inside.unclaim(call));
         }
         taken
     }
