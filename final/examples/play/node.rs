@@ -25,7 +25,9 @@ pub(crate) trait Setup {
 
     /// What all sites are tuned by.
     fn config() -> Config {
-        Config::default()
+        // An hour of memory for silent clients would not fit the column of a trace.
+        let ten_minutes = Duration::from_secs(600);
+        Config { port_life_max: ten_minutes, ..Config::default() }
     }
 }
 
