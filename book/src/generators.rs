@@ -4,6 +4,7 @@ use crate::bench::{Core, STEPS};
 use crate::figure::{escape, figure};
 use crate::matrix::{matrix_table, matrix_traces};
 use crate::preprocess::{Generator, Generators};
+use crate::protocol::{counters_table, limits_table, packets_table, schedules_table};
 use crate::scoreboard::{grouped, scoreboard_table};
 use crate::stepdiff::added_lines;
 use crate::trace::Trace;
@@ -15,14 +16,18 @@ use std::path::Path;
 
 /// All of them, by name.
 pub fn generators() -> Generators {
-    let all: [(&str, Generator); 9] = [
+    let all: [(&str, Generator); 13] = [
         ("added", added),
         ("cost", cost),
+        ("counters", |_words| Ok(counters_table())),
         ("diagram", diagram_figure),
         ("explored", |words| explored(words, Faults::Network)),
         ("explored-with-crashes", |words| explored(words, Faults::Crashes)),
+        ("limits", |_words| limits_table()),
         ("matrix", |_words| Ok(matrix_table("matrix-traces.html"))),
         ("matrix-traces", |_words| Ok(matrix_traces())),
+        ("packets", |_words| packets_table()),
+        ("schedules", |_words| Ok(schedules_table())),
         ("scoreboard", |_words| scoreboard_table().map_err(|error| error.to_string())),
         ("shortest", shortest),
     ];

@@ -17,6 +17,7 @@ mod links;
 mod mask;
 mod matrix;
 mod preprocess;
+mod protocol;
 mod scoreboard;
 mod serve;
 mod stepdiff;

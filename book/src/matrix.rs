@@ -6,7 +6,7 @@ use lab::{Plan, Run, diagram};
 use std::fmt::Write;
 
 /// The fault plans, by the name of the row.
-const ROWS: [(&str, &str); 13] = [
+const ROWS: [(&str, &str); 14] = [
     ("nothing", "no faults"),
     ("lost request", "drop request 1"),
     ("lost reply", "drop reply 1"),
@@ -19,6 +19,10 @@ const ROWS: [(&str, &str); 13] = [
     ("server crash before execution", "crash B before execution 1 for 50 ms"),
     ("server crash after execution", "crash B after execution 1 for 50 ms"),
     ("client crash", "2 calls; crash A at 7 ms for 50 ms"),
+    (
+        "restart while the client sleeps",
+        "2 calls; pause A at 7 ms for 40 s; crash B at 20 ms for 50 ms",
+    ),
     ("both crash", "2 calls; crash A at 7 ms for 50 ms; crash B at 8 ms for 50 ms"),
 ];
 
