@@ -6,6 +6,7 @@
 mod inside;
 mod lead;
 mod network;
+mod trace;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use crate::udp::{Bell, Socket};
 use crate::{clock, fork, protocol};
 use lead::Sleeper;
 use network::Network;
+use trace::Trace;
 
 /// What the threads meet at, in one place, so that the test of their schedules can put another in it.
 mod sync {
@@ -142,7 +144,8 @@ impl Site {
         let address = advertise.map_or_else(|| socket.address(), Ok)?;
         let (id, epoch, seed) = (life.site, life.epoch, state::random()?);
         let mut core = protocol::Site::new(clock::now(), config, id, epoch, seed);
-        core.set_trace(trace);
+        let trace = Trace::new(id, trace);
+        core.set_trace(trace.wants_notes());
         let network = Network::new(Arc::clone(&socket), link, trace);
         let sleepers = Sleepers { socket, leader: Bell::new()?, background: Bell::new()? };
         let inside = Inside::new(core, network, config.calls_max);

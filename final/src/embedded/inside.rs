@@ -235,7 +235,7 @@ impl Inside {
         // Even if there was none: others were found to have come too late.
         self.act();
         if let Some(taken) = &taken {
-            self.network.served(port, &taken.body);
+            self.network.trace().served(port, &taken.body);
         }
         taken
     }
@@ -287,12 +287,12 @@ impl Inside {
                 match action {
                     Action::Send { to, packet } => self.network.send(to, &packet),
                     Action::End { call, outcome, .. } => {
-                        self.network.ended(&outcome);
+                        self.network.trace().ended(&outcome);
                         self.end(call, outcome);
                     }
                     Action::Ready { port } => self.crew.tell_one(Event::Request(port)),
                     Action::Cancelled { port, call } => drop(self.cancelled.insert(call, port)),
-                    Action::Note(note) => self.network.noted(note),
+                    Action::Note(note) => self.network.trace().noted(note),
                 }
             }
             self.network.flush();

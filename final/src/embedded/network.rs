@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use super::sync::Arc;
-use crate::clock;
+use super::trace::Trace;
 use crate::link::{Link, Way};
-use crate::protocol::{DATAGRAM_MAX, Datagrams, Note, Outcome, Packet, ServerPort, Time, packets};
+use crate::protocol::{DATAGRAM_MAX, Datagrams, Packet, packets};
 use crate::udp::{Socket, Unsent};
 
 #[derive(Debug)]
@@ -27,18 +27,18 @@ struct Out {
 }
 
 impl Network {
-    pub(crate) fn new(socket: Arc<Socket>, link: Option<Link>, trace: bool) -> Network {
+    pub(super) fn new(socket: Arc<Socket>, link: Option<Link>, trace: Trace) -> Network {
         Network {
             socket,
             datagrams: Datagrams::default(),
             out: Out { way: link.map(Way::new), unsent: Vec::new() },
             buffer: Box::new([0; DATAGRAM_MAX + 1]),
-            trace: Trace { since: trace.then(|| clock::now().running) },
+            trace,
         }
     }
 
     pub(crate) fn send(&mut self, to: SocketAddr, packet: &Packet) {
-        self.trace.line(|| format!("-> {to}  {packet}"));
+        self.trace.sent(to, packet);
         let Network { socket, datagrams, out, .. } = self;
         datagrams.push(to, packet, |to, datagram| out.send(socket, to, datagram));
     }
@@ -55,28 +55,16 @@ impl Network {
     pub(crate) fn receive(&mut self) -> Option<(SocketAddr, &[u8])> {
         let (len, from) = self.socket.receive(&mut self.buffer[..])?;
         let datagram = &self.buffer[..len];
-        if self.trace.since.is_some() {
+        if self.trace.wants_packets() {
             for packet in packets(datagram).flatten() {
-                self.trace.line(|| format!("<- {from}  {packet}"));
+                self.trace.came(from, &packet);
             }
         }
         Some((from, datagram))
     }
 
-    pub(crate) fn served(&self, port: ServerPort, body: &[u8]) {
-        self.trace.line(|| format!("   port {} is asked \"{}\"", port.0, body.escape_ascii()));
-    }
-
-    pub(crate) fn ended(&self, outcome: &Outcome) {
-        self.trace.line(|| match outcome {
-            Outcome::Reply(body) => format!("   call ends: reply \"{}\"", body.escape_ascii()),
-            Outcome::NotExecuted(why) => format!("   call ends: not executed: {why}"),
-            Outcome::Unknown(why) => format!("   call ends: unknown: {why}"),
-        });
-    }
-
-    pub(crate) fn noted(&self, note: Note) {
-        self.trace.line(|| format!("   {note}"));
+    pub(super) fn trace(&self) -> &Trace {
+        &self.trace
     }
 }
 
@@ -89,22 +77,6 @@ impl Out {
         // What the network loses, too, is repaired by the timers.
         if let Err(Unsent::Refused { by_peer }) = sent {
             self.unsent.extend(packets(datagram).flatten().map(|packet| (packet, by_peer)));
-        }
-    }
-}
-
-/// Prints, or does nothing.
-#[derive(Debug)]
-struct Trace {
-    /// When it began; `None` when nobody wants to see it.
-    since: Option<Time>,
-}
-
-impl Trace {
-    fn line(&self, what: impl FnOnce() -> String) {
-        if let Some(since) = self.since {
-            let at = clock::now().running - since;
-            eprintln!("{:>6} ms  {}", at.as_millis(), what());
         }
     }
 }
