@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 
-use super::{Done, run, signal, unavez};
+use super::{done, run, signal, unavez};
 
 fn is_empty(dir: &Path) -> bool {
     fs::read_dir(dir).unwrap().next().is_none()
@@ -16,7 +16,7 @@ fn promise_holds_on_a_bad_link_and_through_kills() {
     // A short form of the demo: every call has its end, none ran twice (R1, R2, R3).
     let dir = tempfile::tempdir().unwrap();
     let mut demo = unavez(&["demo", "--calls", "600", "--kills", "2", "--json"]);
-    let done = Done::from(demo.env("TMPDIR", dir.path()).output().unwrap());
+    let done = done(demo.env("TMPDIR", dir.path()).spawn().unwrap());
     assert_eq!((done.code, &*done.err), (Some(0), ""), "{done:?}");
     let report = done.json();
     let number = |name: &str| report[name].as_u64().unwrap();
@@ -81,6 +81,6 @@ fn interrupted_demo_leaves_nothing() {
         std::thread::yield_now();
     }
     signal(&demo, Signal::SIGINT);
-    Done::from(demo.wait_with_output().unwrap()).fails(2, "interrupted");
+    done(demo).fails(2, "interrupted");
     assert!(is_empty(dir.path()), "state and ledger are left");
 }

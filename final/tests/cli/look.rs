@@ -91,7 +91,8 @@ fn stat_is_watched_until_it_is_interrupted() {
     let serving = Serving::start(&["echo"]);
     let mut stat = unavez(&["stat", &serving.site(), "--watch", "10ms"]).spawn().unwrap();
     let mut lines = BufReader::new(stat.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("+1  SiteAnswered")));
+    let mut some = lines.by_ref().take(20 * Note::ALL.len());
+    assert!(some.any(|line| line.unwrap().contains("+1  SiteAnswered")));
     signal(&stat, Signal::SIGINT);
     lines.for_each(drop);
     assert_eq!(stat.wait().unwrap().code(), Some(0));

@@ -7,7 +7,10 @@ mod pages;
 mod serve;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -20,7 +23,7 @@ fn unavez(words: &[&str]) -> Command {
 
 /// Runs it to its end.
 fn run(words: &[&str]) -> Done {
-    Done::from(unavez(words).output().unwrap())
+    done(unavez(words).spawn().unwrap())
 }
 
 /// Runs it to its end with this as its input.
@@ -28,7 +31,23 @@ fn run_with(words: &[&str], input: &[u8]) -> Done {
     let mut child = unavez(words).stdin(Stdio::piped()).spawn().unwrap();
     // It may refuse before it reads.
     let _ = child.stdin.take().unwrap().write_all(input);
-    Done::from(child.wait_with_output().unwrap())
+    done(child)
+}
+
+/// Waits for its end, and sees to it that it comes: what should have ended and serves is killed.
+fn done(child: Child) -> Done {
+    let pid = Pid::from_raw(child.id() as i32);
+    let (ended, wait) = mpsc::channel::<()>();
+    let watch = thread::spawn(move || {
+        if wait.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    watch.join().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// What it said, and its exit code.
@@ -37,13 +56,6 @@ struct Done {
     code: Option<i32>,
     out: String,
     err: String,
-}
-
-impl From<Output> for Done {
-    fn from(output: Output) -> Done {
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-    }
 }
 
 impl Done {

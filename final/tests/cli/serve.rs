@@ -4,7 +4,7 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 
-use super::{Done, Serving, run, signal, unavez};
+use super::{Serving, done, run, signal, unavez};
 
 #[test]
 fn server_says_where_it_listens_and_stops_when_told() {
@@ -54,7 +54,7 @@ fn request_in_hand_is_answered_before_the_server_stops() {
         std::thread::yield_now();
     }
     signal(&serving.child, Signal::SIGTERM);
-    Done::from(call.wait_with_output().unwrap()).is(0, "done\n");
+    done(call).is(0, "done\n");
 }
 
 #[test]
