@@ -49,4 +49,6 @@ pub use trace::Trace;
 mod chapters {
     #[doc = include_str!("../chapters/preface.md")]
     struct Preface;
+    #[doc = include_str!("../chapters/final.md")]
+    struct Final;
 }

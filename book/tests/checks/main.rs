@@ -3,4 +3,5 @@
 mod claims;
 mod faults;
 mod pages;
+mod product;
 mod tiny;

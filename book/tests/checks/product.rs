@@ -1,0 +1,121 @@
+//! What the chapters on the product say beyond what is generated: the layout of a packet, names, exit
+//! codes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use unavez::protocol::{
+    ClientId, ClientPort, Epoch, Flags, Kind, Packet, ServerId, ServerPort, SiteId,
+};
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn chapter(name: &str) -> String {
+    fs::read_to_string(workspace().join("book/chapters").join(name)).expect("it is there")
+}
+
+/// The cells of all rows of the Markdown tables below a heading.
+fn rows<'a>(text: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
+    let section = text.split_once(heading).expect("the heading is there").1;
+    let section = section.split("\n#").next().expect("a split has a first part");
+    let lines = section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("|-"));
+    lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+/// The text of all Rust files below a folder.
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).expect("it is a folder") {
+        let path = entry.expect("it can be read").path();
+        if path.is_dir() {
+            text.push_str(&sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(&path).expect("it is text"));
+        }
+    }
+    text
+}
+
+/// What stands between backticks.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn fields_of_a_packet_are_where_the_page_says() {
+    // One packet with another value in each field; each of them is looked for at its place.
+    let epoch = |counter, random| Epoch { counter, random };
+    let client = ClientId { site: SiteId(11), epoch: epoch(12, 13), port: ClientPort(14) };
+    let server = ServerId { site: SiteId(15), epoch: epoch(16, 17), port: ServerPort(18) };
+    let (flags, attempt, seq, kind) = (Flags::ORDERED, 10, 19, Kind::NoCall);
+    let packet = Packet { flags, attempt, client, server, seq, kind, body: Default::default() };
+    let mut bytes = Vec::new();
+    packet.encode(&mut bytes);
+    let checksum =
+        u64::from(u32::from_be_bytes(bytes[8..12].try_into().expect("it is long enough")));
+    let (twelve, sixteen) = (12 << 32 | 13, 16 << 32 | 17);
+    let values = [0x5556, 1, 0, 76, 2, checksum, 10, 11, twelve, 14, 15, sixteen, 18, 19, 5];
+    let page = chapter("protocol.md");
+    let rows = rows(&page, "## Packets");
+    let rows = &rows[1..];
+    assert_eq!(rows.len(), values.len());
+    let mut end = 0;
+    for (row, value) in rows.iter().zip(values) {
+        let (at, len): (usize, usize) = (row[0].parse().unwrap(), row[1].parse().unwrap());
+        assert_eq!(at, end, "{row:?}");
+        end = at + len;
+        let found = bytes[at..end].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        assert_eq!(found, value, "{row:?}");
+    }
+    assert_eq!(end, kind.header_len());
+}
+
+#[test]
+fn words_of_the_glossary_are_in_the_code() {
+    let product = sources(&workspace().join("final/src"));
+    let daemon = sources(&workspace().join("step6-daemon/src"));
+    let mut words = 0;
+    let page = chapter("glossary.md");
+    for row in rows(&page, "# Glossary") {
+        let source = if row[2].starts_with("step 6") { &daemon } else { &product };
+        for word in code(row[2]) {
+            words += 1;
+            assert!(source.contains(word), "{word}");
+        }
+    }
+    assert!(words > 30, "{words} words");
+}
+
+#[test]
+fn tests_that_the_paper_is_held_by_exist() {
+    let folders = ["step1-udp", "step2-retransmit", "step3-dedup", "step4-epochs"];
+    let steps = folders.iter().chain(&["step5-heartbeat", "step6-daemon"]);
+    let steps: String = steps.map(|step| sources(&workspace().join(step).join("tests"))).collect();
+    let product = sources(&workspace().join("final/tests"));
+    let mut tests = BTreeSet::new();
+    let page = chapter("coverage.md");
+    for row in &rows(&page, "# What became of the paper")[1..] {
+        for (cell, source) in [(row[2], &steps), (row[3], &product)] {
+            for test in code(cell) {
+                assert!(source.contains(&format!("fn {test}(")), "{test}");
+                tests.insert(test);
+            }
+        }
+    }
+    assert!(tests.len() > 25, "{} tests", tests.len());
+}
+
+#[test]
+fn exit_codes_are_those_of_the_programs_help() {
+    let help = workspace().join("final/src/bin/unavez/call.rs");
+    let help = fs::read_to_string(help).expect("it is there");
+    let page = chapter("final.md");
+    let rows = rows(&page, "**From a shell.**");
+    let rows = &rows[1..];
+    assert_eq!(rows.len(), 5);
+    for row in rows {
+        assert!(help.contains(&format!("\n  {}  {}", row[0], row[1])), "{row:?}");
+    }
+}
