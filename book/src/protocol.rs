@@ -114,11 +114,14 @@ pub(crate) fn counters_table() -> String {
 /// `{{#schedules}}`: when copies leave, by how long the first is waited for.
 pub(crate) fn schedules_table() -> String {
     let config = Config::default();
+    // RFC 6298: the first sample, and four times its half.
+    let after =
+        |sample: u64| (Duration::from_millis(sample) * 3).clamp(config.rto_min, config.rto_max);
     let waits = [
         ("a site never heard of", config.rto_initial),
-        ("a site that answers in 1 ms", config.rto_min),
-        ("a site that answers in 100 ms, or so", Duration::from_millis(200)),
-        ("a site that answers in 2 s, or so", config.rto_max),
+        ("a site that answered once, in 1 ms", after(1)),
+        ("a site that answered once, in 100 ms", after(100)),
+        ("a site that answered once, in 2 s", after(2000)),
     ];
     let mut rows = String::new();
     for (whom, first) in waits {

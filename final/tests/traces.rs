@@ -3,8 +3,11 @@
 #[path = "../examples/play/node.rs"]
 mod node;
 
-use lab::{End, Faults, Run, Weather};
+use std::time::Duration;
+
+use lab::{Breach, End, Faults, Run, Weather};
 use node::{ByName, Core, Hurried, Setup, Small, Usual};
+use unavez::protocol::Config;
 
 fn trace<S: Setup>(example: &str, name: &str, plan: &str) -> Run {
     let run = lab::assert_trace::<Core<S>>(example, name, plan);
@@ -60,6 +63,24 @@ fn restart_in_the_middle_proves_nothing() {
     let plan = "crash B after execution 1 for 50 ms";
     let run = trace::<Usual>("unavez-play", "final-restart", plan);
     assert_eq!(first(&run), (1, &End::Failed));
+}
+
+struct Hasty;
+
+impl Setup for Hasty {
+    fn config() -> Config {
+        Config { packet_lifetime: Duration::from_millis(1), ..Usual::config() }
+    }
+}
+
+#[test]
+fn packet_that_outlives_its_time_is_taken_for_a_proof() {
+    // The first copy is served, and the server crashes. A copy of it comes later than packets are said
+    // to live, so the next life believes that nothing sent before it can come any more (R29).
+    let plan = "duplicate request 1 by 300 ms; crash B after execution 1 for 50 ms";
+    let plan = plan.parse().expect("it is right");
+    assert_eq!(lab::run::<Core<Hasty>>(&plan).verdict.breach(), Some(Breach::FalseProof));
+    assert_eq!(lab::run::<Core<Usual>>(&plan).verdict.breach(), None);
 }
 
 #[test]

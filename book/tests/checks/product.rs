@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use unavez::protocol::{
-    ClientId, ClientPort, Epoch, Flags, Kind, Packet, ServerId, ServerPort, SiteId,
+    BODY_MAX, ClientId, ClientPort, Config, Epoch, Flags, Kind, Packet, ServerId, ServerPort,
+    SiteId,
 };
 
 fn workspace() -> PathBuf {
@@ -105,6 +106,23 @@ fn tests_that_the_paper_is_held_by_exist() {
         }
     }
     assert!(tests.len() > 25, "{} tests", tests.len());
+}
+
+#[test]
+fn numbers_of_the_chapter_are_those_of_the_code() {
+    let page = chapter("final.md");
+    let body_max = BODY_MAX.to_string();
+    let (thousands, rest) = body_max.split_at(body_max.len() - 3);
+    assert!(page.contains(&format!("at most {thousands},{rest} bytes for now")));
+    let (usual, lan) = (Config::default(), Config::lan());
+    let (mpl, lan) = (usual.packet_lifetime.as_secs(), lan.packet_lifetime.as_secs());
+    assert!(
+        page.contains(&format!("{mpl} seconds suit the\n  Internet; `Config::lan()` says {lan}."))
+    );
+    let patience = usual.patience_default.as_secs();
+    assert!(page.contains(&format!("{patience} s unless said otherwise")));
+    assert_eq!(usual.heartbeat_every.as_secs(), 1, "wait up to a second more");
+    assert_eq!(usual.port_life_max.as_secs(), 3600, "by default up to an hour");
 }
 
 #[test]
