@@ -1,6 +1,6 @@
 //! A worse network than the real one, to try things on: datagrams are lost, doubled or overtaken.
 //!
-//! Invariant: no datagram comes out later than [`HELD_MAX`] after it went in, so that the protocol's
+//! Invariant: no datagram comes out later than `HELD_MAX` after it went in, so that the protocol's
 //! bound on their life holds (MPL).
 
 use std::net::SocketAddr;
