@@ -4,6 +4,7 @@
 //! what it hands out.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use unavez::protocol::{
@@ -28,8 +29,8 @@ pub(crate) struct Ledger {
     wire: BTreeMap<CallId, usize>,
     /// How often a request was sent to a life of a server.
     copies: BTreeMap<(CallId, Epoch), u32>,
-    /// The last ordered call handed over, by caller, server and way of naming it.
-    order: BTreeMap<(usize, ProcessId, ServerId, bool), usize>,
+    /// The last ordered call handed over, by caller, server, and where its name was asked for.
+    order: BTreeMap<(usize, ProcessId, ServerId, Option<SocketAddr>), usize>,
 }
 
 #[derive(Default)]
@@ -49,8 +50,8 @@ struct Issued {
     process: ProcessId,
     at: Now,
     stalled: Time,
-    /// The port it was for, if not named.
-    server: Option<ServerId>,
+    /// The port it was for, or where its name was asked for.
+    to: Result<ServerId, SocketAddr>,
 }
 
 impl Ledger {
@@ -82,11 +83,11 @@ impl Ledger {
         n: usize,
         (host, call, process): (usize, Call, ProcessId),
         (at, stalled): (Now, Time),
-        server: Option<ServerId>,
+        to: Result<ServerId, SocketAddr>,
     ) -> Result<(), Breach> {
         self.issued += 1;
         let order = self.issued;
-        self.entries[n].issued = Some(Issued { order, process, at, stalled, server });
+        self.entries[n].issued = Some(Issued { order, process, at, stalled, to });
         match self.open.insert((host, call), n) {
             None => Ok(()),
             Some(other) => Err(format!("calls {other} and {n} have the same name")),
@@ -150,9 +151,9 @@ impl Ledger {
             return Err(format!("call {n} runs under another's name"));
         }
         // A name is asked of whichever site is at the address by then.
-        let right = match issued.server {
-            Some(it) => it == server && plan.to == (host, service),
-            None => plan.to.1 == service,
+        let right = match issued.to {
+            Ok(it) => it == server && plan.to == (host, service),
+            Err(_) => plan.to.1 == service,
         };
         if !right {
             return Err(format!("call {n} runs at another server"));
@@ -166,7 +167,7 @@ impl Ledger {
             return Err(format!("call {n} runs after \"{why}\" (R3)"));
         }
         if plan.flags.has(Flags::ORDERED) && !idempotent {
-            let key = (plan.from.0, issued.process, server, plan.by_name);
+            let key = (plan.from.0, issued.process, server, issued.to.err());
             let last = self.order.entry(key).or_default();
             if issued.order < *last {
                 return Err(format!("call {n} runs after a later one (R33)"));

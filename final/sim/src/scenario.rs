@@ -29,6 +29,8 @@ pub struct Scenario {
 pub struct HostPlan {
     /// By how many parts of a million its clocks are fast.
     pub drift_ppm: i64,
+    /// How many datagrams it reads at a time; 0 is all that came.
+    pub batch: usize,
     /// How many processes ask.
     pub clients: usize,
     /// One process each, with one port and one name.
@@ -168,7 +170,7 @@ pub struct Demands {
     pub replies: bool,
     /// What it costs if nothing goes wrong.
     pub calm: Option<Calm>,
-    /// No call ends because the server has forgotten it: no client stood still.
+    /// No call ends because the server has forgotten it: no client stood still or was cut off.
     pub remembered: bool,
 }
 

@@ -60,7 +60,8 @@ pub fn storm(seed: u64) -> Scenario {
     let faults = maker.faults(&hosts, &config);
     let weather = maker.weather(seed);
     let remembered = !faults.iter().any(|fault| {
-        matches!(fault, Fault::Host(_, _, Mishap::Freeze(..) | Mishap::FreezeReading(..)))
+        let Fault::Host(_, _, mishap) = fault else { return false };
+        matches!(mishap, Mishap::Freeze(..) | Mishap::FreezeReading(..) | Mishap::Cut(_))
     });
     let demands = Demands { remembered, ..Demands::default() };
     Scenario { config, hosts, calls, faults, weather, demands }
@@ -120,6 +121,7 @@ impl Maker {
     fn hosts(&mut self) -> Vec<HostPlan> {
         let count = if self.chance(300) { 2 } else { self.random.random_range(3..=4) };
         let hosts = (0..count).map(|host| {
+            let batch = self.pick(&[0, 0, 1, 3]);
             // The first always serves, the second always asks.
             let services = if host == 0 { self.random.random_range(1..=2) } else { self.upto(1) };
             let clients = if host == 1 { self.random.random_range(1..=3) } else { self.upto(2) };
@@ -127,7 +129,7 @@ impl Maker {
                 take_after: if self.chance(600) { Duration::ZERO } else { self.millis(0, 300) },
                 hands: self.pick(&[1, 2, 100]),
             });
-            HostPlan { drift_ppm: 0, services: services.collect(), clients }
+            HostPlan { drift_ppm: 0, batch, services: services.collect(), clients }
         });
         let mut hosts: Vec<HostPlan> = hosts.collect();
         if self.season.has(Season::Clocks) {

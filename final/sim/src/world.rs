@@ -20,6 +20,8 @@ use crate::trace::Trace;
 
 /// A run that has not come to rest after so many events never will.
 const EVENTS_MAX: u32 = 200_000;
+/// How long a driver takes that does not read all at once.
+const READ_TIME: Time = Time::from_millis(1);
 
 /// Plays a scenario until nothing is left to happen, or a promise is broken.
 pub fn run(scenario: &Scenario, trace: bool) -> Run {
@@ -55,6 +57,7 @@ pub(crate) enum Due {
     Restart(usize),
     Revive { host: usize, life: u32, service: usize },
     Thaw(usize),
+    Drive(usize),
 }
 
 /// What is due next: a place in the world's queue, or a site.
@@ -153,7 +156,7 @@ impl<'a> World<'a> {
         match *due {
             Due::Arrival { to, .. } => self.hosts.iter().position(|host| host.address == to),
             Due::Ask(n) | Due::Cancel(n) => Some(self.scenario.calls[n].from.0),
-            Due::Take { host, .. } | Due::Served { host, .. } => Some(host),
+            Due::Take { host, .. } | Due::Served { host, .. } | Due::Drive(host) => Some(host),
             Due::Mishap(..) | Due::Restart(_) | Due::Revive { .. } | Due::Thaw(_) => None,
         }
     }
@@ -176,6 +179,8 @@ impl<'a> World<'a> {
                 Ok(())
             }
             Due::Thaw(host) => self.thaw(host),
+            Due::Drive(host) if self.hosts[host].runs() => self.drive(host),
+            Due::Drive(_) => Ok(()),
             // What processes do waits while their site stands still.
             Due::Ask(_) | Due::Cancel(_) | Due::Take { .. } | Due::Served { .. } => {
                 let host = self.host_of(&due).expect("it is a process's");
@@ -219,15 +224,22 @@ impl<'a> World<'a> {
     pub(crate) fn drive(&mut self, host: usize) -> Result<(), Breach> {
         // Read before the buffer is: what came since may be in it, what came before is not.
         let read = self.hosts[host].now(self.now);
-        while let Some((from, bytes)) = self.hosts[host].inbox.pop_front() {
+        let batch = self.scenario.hosts[host].batch;
+        let inbox = &mut self.hosts[host].inbox;
+        let few = if batch == 0 { inbox.len() } else { batch.min(inbox.len()) };
+        for (from, bytes) in inbox.drain(..few).collect::<Vec<_>>() {
             self.with_site(host, |site, now| site.handle_datagram(now, from, &bytes))?;
         }
+        let drained = self.hosts[host].inbox.is_empty().then_some(read);
         if let Some((how, time)) = self.hosts[host].trip.take() {
-            self.hosts[host].drained = Some(read);
+            self.hosts[host].drained = drained;
             self.freeze(host, how, time);
             return Ok(());
         }
-        self.with_site(host, |site, _| site.handle_drained(read))?;
+        match drained {
+            Some(read) => self.with_site(host, |site, _| site.handle_drained(read))?,
+            None => self.schedule(self.now + READ_TIME, Due::Drive(host)),
+        }
         self.with_site(host, |site, now| {
             if site.deadline().is_some_and(|deadline| deadline <= now.running) {
                 site.handle_timeout(now);
@@ -380,8 +392,8 @@ impl<'a> World<'a> {
         let Some(site) = &mut self.hosts[host].site else { return Ok(()) };
         match site.send_request(clocks.0, process, &target, request) {
             Ok(call) => {
-                let server = (!plan.by_name).then_some(port.server);
-                self.ledger.issued(n, (host, call, process), clocks, server)?;
+                let to = if plan.by_name { Err(self.hosts[at].address) } else { Ok(port.server) };
+                self.ledger.issued(n, (host, call, process), clocks, to)?;
                 self.trace.line(self.now, host, || {
                     format!("call {n} to {target}", target = show(&target))
                 });
