@@ -69,6 +69,20 @@ fn a_refusal_by_the_peer_proves_nothing() {
     assert!(matches!(pair.outcome(call), Some(Outcome::Unknown(_))));
 }
 
+/// The first copy left and the second did not: the first may have run (R3).
+#[test]
+fn one_copy_that_left_may_have_run() {
+    let mut pair = Pair::new(config());
+    let (call, _) = pair.ask("debit 10");
+    pair.pass_at_client(secs(2));
+    let second = pair.client.sent.last().unwrap().1.clone();
+    assert_eq!(second.attempt, 2);
+    pair.client.site.handle_unsent(&second, false);
+    pair.client.site.cancel(pair.now, call);
+    pair.client.drain();
+    assert_eq!(pair.outcome(call), Some(&Outcome::Unknown(Unknown::Cancelled)));
+}
+
 /// Nothing goes wrong: two datagrams, the first call to a server included, and none to acknowledge the
 /// reply (R4). The name costs two more, once.
 #[test]
