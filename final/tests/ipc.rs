@@ -22,6 +22,19 @@ fn pair() -> (IpcServer, IpcClient) {
     (server, client)
 }
 
+/// Runs this while another thread leads at the client's site, so that those in here follow.
+fn led(site: &Site, run: impl FnOnce()) {
+    let idle = IpcServer::new(site).unwrap();
+    thread::scope(|scope| {
+        let leads = scope.spawn(|| idle.receive_request());
+        // Long enough to be asleep; if it is not, the test claims less, and holds.
+        thread::sleep(Duration::from_millis(20));
+        run();
+        idle.finish();
+        assert_eq!(leads.join().unwrap(), Err(SiteError::Closed));
+    });
+}
+
 fn echo(server: &IpcServer) {
     let (request, id) = server.receive_request().unwrap();
     server.send_reply(request, id).unwrap();
@@ -94,39 +107,47 @@ fn a_call_is_not_robbed_of_its_reply() {
     });
 }
 
-/// An outcome is taken once; who asks for it again is told so, and so are two threads that ask at
-/// once.
+/// An outcome is taken once, by its own client; who asks for it again is told so, and so are two
+/// threads that ask at once.
 #[test]
 fn an_outcome_is_taken_once() {
-    let (server, client) = pair();
+    let server = IpcServer::new(&site()).unwrap();
+    let from = site();
+    let client = IpcClient::new(&from, server.port());
     let id = client.send_request("once").unwrap();
-    let outcomes = thread::scope(|scope| {
-        let ask = || client.receive_reply_of(id).map(RawMsg::into_body);
-        let asking = [scope.spawn(ask), scope.spawn(ask)];
-        echo(&server);
-        asking.map(|thread| thread.join().unwrap())
+    let other = IpcClient::new(&site(), server.port());
+    let foreign = other.send_request("the first there, too").unwrap();
+    assert_eq!(client.try_receive_reply_of(foreign), Some(Err(CallError::Taken)));
+    led(&from, || {
+        let outcomes = thread::scope(|scope| {
+            let ask = || client.receive_reply_of(id).map(RawMsg::into_body);
+            let asking = [scope.spawn(ask), scope.spawn(ask)];
+            thread::sleep(Duration::from_millis(20));
+            echo(&server);
+            asking.map(|thread| thread.join().unwrap())
+        });
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+        assert!(outcomes.contains(&Err(CallError::Taken)));
     });
-    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-    assert!(outcomes.contains(&Err(CallError::Taken)));
     assert_eq!(client.receive_reply_of(id), Err(CallError::Taken));
     assert_eq!(client.try_receive_reply_of(id), Some(Err(CallError::Taken)));
-    let other = IpcClient::new(&site(), server.port());
-    let foreign = other.send_request("other").unwrap();
-    assert_eq!(client.try_receive_reply_of(foreign), Some(Err(CallError::Taken)));
-    assert_eq!(other.try_receive_reply_of(foreign), None);
 }
 
 /// Two threads ask for a call, and one of them does not wait for long: the other is not forgotten.
 #[test]
 fn one_that_waits_no_longer_leaves_the_other_waiting() {
-    let (server, client) = pair();
+    let server = IpcServer::new(&site()).unwrap();
+    let from = site();
+    let client = IpcClient::new(&from, server.port());
     let id = client.send_request("late").unwrap();
-    thread::scope(|scope| {
-        let patient = scope.spawn(|| client.receive_reply_of(id));
-        let soon = Duration::from_millis(20);
-        assert_eq!(client.receive_reply_of_timeout(id, soon), None);
-        echo(&server);
-        assert_eq!(patient.join().unwrap().unwrap().body(), "late");
+    led(&from, || {
+        thread::scope(|scope| {
+            let patient = scope.spawn(|| client.receive_reply_of(id));
+            let soon = Duration::from_millis(40);
+            assert_eq!(client.receive_reply_of_timeout(id, soon), None);
+            echo(&server);
+            assert_eq!(patient.join().unwrap().unwrap().body(), "late");
+        });
     });
     assert_eq!(client.try_receive_reply().unwrap(), None);
 }
@@ -228,7 +249,8 @@ fn a_call_is_called_off_in_service() {
 /// A client is dropped with a call in service: the call is called off (R16).
 #[test]
 fn a_client_that_is_dropped_calls_off() {
-    let (server, client) = pair();
+    let (server, from) = (IpcServer::new(&site()).unwrap(), site());
+    let client = IpcClient::new(&from, server.port());
     client.send_request("long").unwrap();
     let (_, taken) = server.receive_request().unwrap();
     drop(client);
@@ -264,8 +286,9 @@ fn calls_end_when_their_server_is_dropped() {
 /// A request is answered once, by the server that received it.
 #[test]
 fn a_request_is_answered_once() {
-    let (server, client) = pair();
-    let other = IpcServer::new(&site()).unwrap();
+    let at = site();
+    let (server, other) = (IpcServer::new(&at).unwrap(), IpcServer::new(&at).unwrap());
+    let client = IpcClient::new(&site(), server.port());
     let not_serving = Err(SendError::Refused(protocol::SendError::NotServing));
     let sent = client.send_request("x").unwrap();
     let (_, id) = server.receive_request().unwrap();
