@@ -2,6 +2,8 @@
 //! unavez://127.0.0.1:7373/bank deposit anna 1000`.
 
 use std::env;
+use std::error::Error;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +19,13 @@ enum Order {
 
 const USAGE: &str = "usage: unavez-bank-client URL deposit|withdraw|balance ACCOUNT [CENTS]";
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    eprintln!("{error}");
+    ExitCode::FAILURE
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [url, what, account, cents @ ..] = &arguments[..] else { return Err(USAGE.into()) };
     let (account, cents) = (account.clone(), cents.first().map_or(Ok(0), |it| it.parse())?);
