@@ -395,3 +395,13 @@ fn handles_are_shared_between_threads() {
     shared::<RawMsg>();
     shared::<CallError>();
 }
+
+/// No sum of times overflows, whatever a caller says.
+#[test]
+fn the_longest_timeout_is_as_good_as_none() {
+    let (server, client) = pair();
+    let id = client.send_request(RawMsg::from("hello").timeout(Duration::MAX)).unwrap();
+    let (request, call) = server.receive_request_timeout(Duration::MAX).unwrap().unwrap();
+    server.send_reply(request, call).unwrap();
+    assert_eq!(client.receive_reply_of(id).unwrap().body(), "hello");
+}

@@ -189,7 +189,7 @@ impl Client {
                 patience_ends: request
                     .patience
                     .filter(|_| !self.config.is_broken(Broken::PatienceEndless))
-                    .map(|patience| self.waits_by(out) + patience),
+                    .map(|patience| self.waits_by(out).saturating_add(patience)),
                 began: out.now.running,
                 resends: 0,
                 silent: 0,
@@ -239,7 +239,7 @@ impl Client {
         let left = open.patience_ends.map(|ends| ends.saturating_sub(self.waits_by(out)));
         let ends = match &open.stage {
             Stage::Aborting { .. } => Time::MAX,
-            _ => left.map_or(Time::MAX, |left| out.now.running + left),
+            _ => left.map_or(Time::MAX, |left| out.now.running.saturating_add(left)),
         };
         let accepted_by = match &open.stage {
             Stage::Sent(_) | Stage::Home | Stage::Resolving if open.patience_ends.is_none() => {
