@@ -19,7 +19,7 @@ use crate::scenario::{Calm, Fault, Mishap, Scenario, When, host_name};
 use crate::trace::Trace;
 
 /// A run that has not come to rest after so many events never will.
-const EVENTS_MAX: u32 = 200_000;
+const EVENTS_MAX: u32 = 100_000;
 /// How long a driver takes that does not read all at once.
 const READ_TIME: Time = Time::from_millis(1);
 

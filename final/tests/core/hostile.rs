@@ -11,7 +11,7 @@ use crate::pair::{Pair, bytes, config, ms, names, request, secs};
 
 const FROM: ([u8; 4], u16) = ([192, 0, 2, 7], 53);
 
-/// Whoever does not know the client's port guesses in vain: replies under a million ids end nothing
+/// Whoever does not know the client's port guesses in vain: replies under thousands of ids end nothing
 /// (R8, R17).
 #[test]
 fn a_guessed_reply_ends_nothing() {
@@ -23,7 +23,7 @@ fn a_guessed_reply_ends_nothing() {
         let mut forged = reply.clone();
         forged.client.port = ClientPort(random.next_u64());
         forged.body = Bytes::from_static(b"forged");
-        pair.to_client(&forged);
+        pair.at_client(&forged);
     }
     assert_eq!(pair.outcome(call), None);
     assert_eq!(pair.client.count(Note::Orphan), 20_000);
@@ -37,11 +37,11 @@ fn a_spoofed_life_of_the_server_proves_nothing() {
     let present = first.server.epoch;
     let kind = Kind::Stale { present, fresh: true };
     let stale = Packet { kind, body: Bytes::new(), ..first };
-    let mut others = vec![stale.clone(), stale.clone(), stale];
+    let mut others = [stale.clone(), stale.clone(), stale];
     others[0].server.epoch.random ^= 1;
     others[1].server.site.0 ^= 1;
     others[2].server.port.0 ^= 1;
-    others.iter().for_each(|it| assert_eq!(pair.to_client(it), []));
+    others.iter().for_each(|it| assert_eq!(pair.at_client(it), []));
     assert_eq!(pair.outcome(call), None);
 }
 
@@ -52,12 +52,12 @@ fn a_replayed_conversation_changes_nothing() {
     for _ in 0..5 {
         let (_, first) = pair.ask("debit 10");
         let reply = pair.run(&first);
-        pair.to_client(&reply);
+        pair.at_client(&reply);
     }
     let (to_server, to_client) = (pair.client.sent.clone(), pair.server.sent.clone());
     for _ in 0..3 {
-        to_server.iter().for_each(|(_, packet)| drop(pair.to_server(packet)));
-        to_client.iter().for_each(|(_, packet)| drop(pair.to_client(packet)));
+        to_server.iter().for_each(|(_, packet)| drop(pair.at_server(packet)));
+        to_client.iter().for_each(|(_, packet)| drop(pair.at_client(packet)));
         pair.pass(secs(5));
     }
     assert_eq!((pair.server.count(Note::Executed), pair.client.ended.len()), (5, 5));
@@ -71,11 +71,11 @@ fn a_reflected_packet_begins_nothing() {
     let mut pair = Pair::new(config());
     let (_, first) = pair.ask("debit 10");
     let reply = pair.run(&first);
-    let reflected = pair.to_client(&first);
+    let reflected = pair.at_client(&first);
     assert_eq!(names(&reflected), ["WRONG_SITE"]);
-    assert_eq!(pair.to_server(&reply), []);
-    assert_eq!(pair.to_server(&reflected[0]), []);
-    assert_eq!(pair.to_client(&reflected[0]), []);
+    assert_eq!(pair.at_server(&reply), []);
+    assert_eq!(pair.at_server(&reflected[0]), []);
+    assert_eq!(pair.at_client(&reflected[0]), []);
 }
 
 /// The floor jumps to the last number of all, the number is the last of all, and both go back: what is
@@ -95,10 +95,10 @@ fn floors_and_numbers_may_be_the_last_of_all() {
     let last = u64::MAX;
     for (seq, low) in [(1, 1), (last, 1), (last, last), (1, 1), (last, last - 63), (last - 1, 1)] {
         let packet = with(seq, low);
-        pair.to_server(&packet);
-        pair.to_server(&packet);
+        pair.at_server(&packet);
+        pair.at_server(&packet);
         for kind in [Kind::Heartbeat { floor: low, token }, Kind::Abort { floor: low, token }] {
-            pair.to_server(&Packet { kind, attempt: 0, body: Bytes::new(), ..packet.clone() });
+            pair.at_server(&Packet { kind, attempt: 0, body: Bytes::new(), ..packet.clone() });
         }
         while let Some(taken) = pair.take() {
             pair.reply(taken.call, "done");
@@ -115,7 +115,7 @@ fn no_more_than_a_window_is_taken() {
     let mut pair = Pair::new(config());
     let (_, first) = pair.ask("debit 10");
     for seq in 1..2000 {
-        pair.to_server(&Packet { seq, ..first.clone() });
+        pair.at_server(&Packet { seq, ..first.clone() });
     }
     let entries = pair.server.site.entries();
     assert_eq!((entries.records, entries.tombstones), (64, 1));
@@ -127,14 +127,14 @@ fn nobody_is_called_zero() {
     let mut pair = Pair::new(config());
     let (_, first) = pair.ask("debit 10");
     let nobody = Packet { client: ClientId::default(), ..first.clone() };
-    assert_eq!(pair.to_server(&nobody), []);
+    assert_eq!(pair.at_server(&nobody), []);
     let anonymous = ClientId { site: SiteId(1), ..ClientId::default() };
-    pair.to_server(&Packet { client: anonymous, ..first.clone() });
+    pair.at_server(&Packet { client: anonymous, ..first.clone() });
     assert_eq!(pair.take().unwrap().call.client, anonymous);
     let no_number = Packet { seq: 0, ..first.clone() };
-    assert_eq!(pair.to_server(&no_number), []);
+    assert_eq!(pair.at_server(&no_number), []);
     let to_nobody = Packet { server: ServerId::default(), ..first };
-    pair.to_server(&to_nobody);
+    pair.at_server(&to_nobody);
     assert_eq!(pair.take(), None);
     assert_eq!(pair.server.count(Note::Malformed), 2);
 }
@@ -193,7 +193,7 @@ fn random_and_mutated_datagrams_do_no_harm() {
     let port = pair.serve("still");
     pair.port = port;
     let (_, sent) = pair.ask_for(&pair.by_name("still"), request("debit 10")).unwrap();
-    let answer = pair.to_server(&sent[0]);
+    let answer = pair.at_server(&sent[0]);
     assert_eq!(answer.len(), 1, "{sent:?}");
 }
 

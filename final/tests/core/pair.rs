@@ -141,18 +141,18 @@ impl Pair {
     }
 
     /// To the server, from the client's address.
-    pub(crate) fn to_server(&mut self, packet: &Packet) -> Vec<Packet> {
+    pub(crate) fn at_server(&mut self, packet: &Packet) -> Vec<Packet> {
         self.server.give(self.now, self.client.address, packet)
     }
 
     /// To the server, and the only answer.
     pub(crate) fn answer(&mut self, packet: &Packet) -> Packet {
-        let answers: Result<[Packet; 1], _> = self.to_server(packet).try_into();
+        let answers: Result<[Packet; 1], _> = self.at_server(packet).try_into();
         let [answer] = answers.unwrap_or_else(|it| panic!("one answer, not {it:?}"));
         answer
     }
 
-    pub(crate) fn to_client(&mut self, packet: &Packet) -> Vec<Packet> {
+    pub(crate) fn at_client(&mut self, packet: &Packet) -> Vec<Packet> {
         self.client.give(self.now, self.server.address, packet)
     }
 
@@ -171,7 +171,7 @@ impl Pair {
 
     /// Takes a request, answers it, and gives back the only packet.
     pub(crate) fn run(&mut self, packet: &Packet) -> Packet {
-        self.to_server(packet);
+        self.at_server(packet);
         let taken = self.take().expect("a request");
         let [reply] = self.reply(taken.call, "done").try_into().expect("one packet");
         reply

@@ -29,7 +29,7 @@ fn an_abort_that_overtakes_its_request_leaves_a_mark() {
     let sent = pair.client.drain().pop().unwrap();
     let aborted = pair.answer(&sent);
     assert_eq!(fate(&aborted), Fate::NotRun);
-    pair.to_client(&aborted);
+    pair.at_client(&aborted);
     assert_eq!(pair.outcome(call), Some(&Outcome::NotExecuted(NotExecuted::Cancelled)));
     let refused = |ran, reason| Kind::Refused { ran, reason };
     assert_eq!(pair.answer(&first).kind, refused(Ran::No, Reason::Aborted));
@@ -44,9 +44,9 @@ fn an_abort_says_what_became_of_the_call() {
     let mut pair = Pair::new(config());
     let packets: Vec<Packet> = (0..3).map(|_| pair.ask("debit 10").1).collect();
     let replied = pair.run(&packets[0]);
-    pair.to_server(&packets[1]);
+    pair.at_server(&packets[1]);
     let serving = pair.take().unwrap();
-    pair.to_server(&packets[2]);
+    pair.at_server(&packets[2]);
     for _ in 0..2 {
         assert_eq!(pair.answer(&abort(&packets[0], 1, 1)).body, replied.body);
         assert_eq!(fate(&pair.answer(&abort(&packets[1], 2, 1))), Fate::Stopping);
@@ -72,7 +72,7 @@ fn an_abort_of_what_cannot_be_marked_proves_nothing() {
     if let Kind::Request { floor, .. } = &mut later.kind {
         *floor = 2;
     }
-    pair.to_server(&later);
+    pair.at_server(&later);
     assert_eq!(fate(&pair.answer(&abort(&first, 1, 1))), Fate::Maybe);
 }
 
@@ -86,15 +86,15 @@ fn who_waits_to_know_hears_the_truth() {
     pair.client.site.cancel(pair.now, call);
     let sent = pair.client.drain().pop().unwrap();
     let reply = pair.answer(&sent);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     assert_eq!(pair.outcome(call), Some(&Outcome::Reply("done".into())));
     let (call, first) = pair.ask_with(certain());
-    pair.to_server(&first);
+    pair.at_server(&first);
     pair.take().unwrap();
     pair.client.site.cancel(pair.now, call);
     let sent = pair.client.drain().pop().unwrap();
     let stopping = pair.answer(&sent);
-    pair.to_client(&stopping);
+    pair.at_client(&stopping);
     assert_eq!(pair.outcome(call), Some(&Outcome::Unknown(Unknown::Cancelled)));
 }
 

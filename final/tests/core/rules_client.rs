@@ -26,7 +26,7 @@ fn a_call_without_patience_is_not_put_off_for_ever() {
     let busy = pair.answer(&first);
     for _ in 0..config().accept_max.as_secs() {
         assert_eq!(pair.outcome(call), None);
-        pair.to_client(&busy);
+        pair.at_client(&busy);
         pair.pass_at_client(secs(1));
     }
     assert!(pair.outcome(call).is_some());
@@ -52,8 +52,8 @@ fn copies_that_never_left_prove() {
     while pair.outcome(call).is_none() {
         let sent = pair.client.sent.len();
         pair.pass_at_client(ms(100));
-        for (_, packet) in pair.client.sent[sent..].to_vec() {
-            pair.client.site.handle_unsent(&packet, false);
+        for (_, packet) in &pair.client.sent[sent..] {
+            pair.client.site.handle_unsent(packet, false);
         }
     }
     assert_eq!(pair.outcome(call), Some(&Outcome::NotExecuted(NotExecuted::Unsendable)));
@@ -91,7 +91,7 @@ fn a_short_call_costs_two_packets() {
     for _ in 0..2 {
         let (call, first) = pair.ask("debit 10");
         let reply = pair.run(&first);
-        assert_eq!(pair.to_client(&reply), []);
+        assert_eq!(pair.at_client(&reply), []);
         assert_eq!(pair.outcome(call), Some(&Outcome::Reply("done".into())));
     }
     assert_eq!((pair.client.sent.len(), pair.server.sent.len()), (2, 2));
@@ -100,10 +100,10 @@ fn a_short_call_costs_two_packets() {
         let mut sent = sent[0].clone();
         if sent.server.port.0 == 0 {
             let resolved = pair.answer(&sent);
-            sent = pair.to_client(&resolved)[0].clone();
+            sent = pair.at_client(&resolved)[0].clone();
         }
         let reply = pair.run(&sent);
-        pair.to_client(&reply);
+        pair.at_client(&reply);
         assert_eq!(pair.client.sent.len(), packets);
     }
 }
@@ -115,7 +115,7 @@ fn an_idle_site_has_no_deadline() {
     assert_eq!((pair.client.site.deadline(), pair.server.site.deadline()), (None, None));
     let (_, first) = pair.ask("debit 10");
     let reply = pair.run(&first);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     pair.pass(config().port_life_max + secs(60));
     assert_eq!((pair.client.site.deadline(), pair.server.site.deadline()), (None, None));
     assert_eq!(pair.server.site.entries(), Default::default());
@@ -151,12 +151,12 @@ fn an_idle_client_port_is_given_up() {
     let mut pair = Pair::new(config());
     let (_, first) = pair.ask("debit 10");
     let reply = pair.run(&first);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     pair.pass(config().port_life / 2 - ms(1));
     let (_, second) = pair.ask("debit 10");
     assert_eq!((second.client.port, second.seq), (first.client.port, 2));
     let reply = pair.run(&second);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     pair.pass(config().port_life / 2);
     let (_, third) = pair.ask("debit 10");
     assert_ne!(third.client.port, first.client.port);
@@ -168,7 +168,7 @@ fn an_idle_client_port_is_given_up() {
 fn a_pinned_window_draws_another_port() {
     let mut pair = Pair::new(Config { window: 64, window_max: 64, ..config() });
     let (_, first) = pair.ask_with(Request { patience: None, ..request("long") });
-    pair.to_server(&first);
+    pair.at_server(&first);
     for _ in 1..64 {
         pair.ask("debit 10");
     }
@@ -176,7 +176,7 @@ fn a_pinned_window_draws_another_port() {
     assert_eq!(held, []);
     pair.pass_at_server(ms(100));
     let working = of_kind(&pair.server, "WORKING")[0].clone();
-    let sent = pair.to_client(&working);
+    let sent = pair.at_client(&working);
     assert_eq!(names(&sent), ["REQUEST"]);
     assert_ne!(sent[0].client.port, first.client.port);
 }
@@ -213,7 +213,7 @@ fn no_answer_hurries_a_copy() {
     let (_, first) = pair.ask("debit 10");
     for kind in [Kind::NoCall, Kind::Busy { after: 0 }] {
         let answer = unavez::protocol::Packet { kind, body: Default::default(), ..first.clone() };
-        assert_eq!(pair.to_client(&answer), []);
+        assert_eq!(pair.at_client(&answer), []);
     }
     pair.pass_at_client(ms(999));
     assert_eq!(pair.client.sent.len(), 1);
@@ -229,13 +229,13 @@ fn the_service_is_no_part_of_a_sample() {
     assert_eq!(second.attempt, 2);
     let sent = of_kind(&pair.client, "REQUEST").len();
     pair.pass(ms(10));
-    pair.to_server(&second);
+    pair.at_server(&second);
     let taken = pair.take().unwrap();
     pair.pass(ms(300));
     let [reply] = pair.reply(taken.call, "done").try_into().unwrap();
     assert_eq!(of_kind(&pair.client, "REQUEST").len(), sent);
     pair.pass(ms(10));
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     let [(_, smoothed, _)] = pair.client.site.round_trips()[..] else { panic!("one sample") };
     assert!(smoothed < ms(800), "{smoothed:?}");
 }
@@ -282,10 +282,10 @@ fn every_packet_carries_the_floor() {
     let (first, second) = (pair.ask("debit 10").1, pair.ask("debit 20").1);
     assert_eq!((floor(&first), floor(&second)), (1, 1));
     let reply = pair.run(&first);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     assert_eq!(floor(&pair.ask("debit 30").1), 2);
     let reply = pair.run(&second);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     pair.pass_at_client(secs(2));
     let again = pair.client.sent.last().unwrap().1.clone();
     assert_eq!((again.seq, floor(&again)), (3, 3));
@@ -296,10 +296,10 @@ fn every_packet_carries_the_floor() {
 fn working_ends_copies_and_begins_heartbeats() {
     let mut pair = Pair::new(config());
     let (call, first) = pair.ask_with(Request { patience: None, ..request("debit 10") });
-    pair.to_server(&first);
+    pair.at_server(&first);
     pair.pass(ms(100));
     let working = of_kind(&pair.server, "WORKING")[0].clone();
-    pair.to_client(&working);
+    pair.at_client(&working);
     pair.pass_at_client(config().heartbeat_every * 3 / 2);
     assert_eq!(of_kind(&pair.client, "HEARTBEAT").len(), 1);
     pair.pass_at_client(secs(20));
@@ -335,12 +335,12 @@ fn an_answer_that_names_no_open_call_is_dropped() {
     let mut to_another_port = reply.clone();
     to_another_port.client.port.0 ^= 1;
     for other in [to_another_life, from_another_life, from_another_port, to_another_port] {
-        pair.to_client(&other);
+        pair.at_client(&other);
         assert_eq!(pair.outcome(call), None);
     }
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     assert!(pair.outcome(call).is_some());
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     assert_eq!(pair.client.ended.len(), 1);
     assert_eq!(pair.client.count(Note::Orphan), 4);
     assert_eq!(pair.client.count(Note::OtherLife), 1);
@@ -353,13 +353,13 @@ fn no_call_after_working_ends_the_call() {
     let (call, first) = pair.ask("debit 10");
     let no_call =
         unavez::protocol::Packet { kind: Kind::NoCall, body: Default::default(), ..first.clone() };
-    pair.to_client(&no_call);
+    pair.at_client(&no_call);
     assert_eq!(pair.outcome(call), None);
-    pair.to_server(&first);
+    pair.at_server(&first);
     pair.pass(ms(100));
     let working = of_kind(&pair.server, "WORKING")[0].clone();
-    pair.to_client(&working);
-    assert_eq!(pair.to_client(&no_call), []);
+    pair.at_client(&working);
+    assert_eq!(pair.at_client(&no_call), []);
     assert_eq!(pair.outcome(call), Some(&Outcome::Unknown(Unknown::ServerDied)));
 }
 
@@ -371,7 +371,7 @@ fn the_floor_passes_no_call_that_its_process_does_not_know_of() {
     let _lost = pair.run(&first);
     assert_eq!(floor(&pair.ask("debit 20").1), 1);
     let reply = pair.answer(&first);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     assert_eq!(pair.client.ended.len(), 1);
     assert_eq!(floor(&pair.ask("debit 30").1), 2);
 }
@@ -384,7 +384,7 @@ fn a_refusal_proves_only_if_it_says_so() {
         let (call, first) = pair.ask("debit 10");
         let kind = Kind::Refused { ran, reason: Reason::ServerDied };
         let body = Default::default();
-        pair.to_client(&unavez::protocol::Packet { kind, body, ..first });
+        pair.at_client(&unavez::protocol::Packet { kind, body, ..first });
         assert_eq!(matches!(pair.outcome(call), Some(Outcome::NotExecuted(_))), proves);
         assert!(pair.outcome(call).is_some());
     }

@@ -25,7 +25,7 @@ fn another_site_at_the_address_says_so() {
     let mut answer = pair.answer(&first);
     assert_eq!((answer.kind, pair.take()), (Kind::WrongSite, None));
     answer.server.site = pair.server.site.site();
-    pair.to_client(&answer);
+    pair.at_client(&answer);
     assert_eq!((pair.outcome(call), pair.client.count(Note::WrongSite)), (None, 1));
 }
 
@@ -47,7 +47,7 @@ fn a_clone_is_counted_and_lives_are_equal_or_not() {
     let (_, mut first) = pair.ask("debit 10");
     first.client.site = pair.server.site.site();
     first.client.epoch = Epoch { counter: 9, random: 9 };
-    pair.to_server(&first);
+    pair.at_server(&first);
     assert_eq!(pair.server.count(Note::Clone), 1);
     for counter in [0, 2] {
         let (_, mut other) = pair.ask("debit 10");
@@ -66,7 +66,7 @@ fn port_zero_answers_whoever_asks() {
     let ping = Request { body, flags, ..request("") };
     let (call, sent) = pair.ask_for(&target, ping).unwrap();
     let pong = pair.answer(&sent[0]);
-    pair.to_client(&pong);
+    pair.at_client(&pong);
     let Some(Outcome::Reply(body)) = pair.outcome(call) else { panic!("no reply") };
     assert_eq!(SiteReply::decode(body), Some(SiteReply::Pong(b"hello".to_vec())));
     let (_, mut first) = pair.ask("debit 10");
@@ -83,14 +83,14 @@ fn a_name_is_resolved_at_port_zero() {
     let mut pair = Pair::new(config());
     let (call, sent) = pair.ask_for(&pair.by_name("bank"), request("debit 10")).unwrap();
     let resolved = pair.answer(&sent[0]);
-    let sent = pair.to_client(&resolved);
+    let sent = pair.at_client(&resolved);
     assert_eq!(sent[0].server.port, pair.port);
     let reply = pair.run(&sent[0]);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     assert_eq!(pair.outcome(call), Some(&Outcome::Reply("done".into())));
     let (call, sent) = pair.ask_for(&pair.by_name("casino"), request("bet")).unwrap();
     let resolved = pair.answer(&sent[0]);
-    pair.to_client(&resolved);
+    pair.at_client(&resolved);
     let no_such_name = Outcome::NotExecuted(NotExecuted::NoSuchName);
     assert_eq!(pair.outcome(call), Some(&no_such_name));
 }
@@ -147,10 +147,10 @@ fn a_stale_first_copy_proves() {
         let mut pair = Pair::new(config());
         let (call, first) = pair.ask_with(Request { patience: None, ..request("debit 10") });
         if working {
-            pair.to_server(&first);
+            pair.at_server(&first);
             pair.pass_at_server(ms(100));
             let said = of_kind(&pair.server, "WORKING")[0].clone();
-            pair.to_client(&said);
+            pair.at_client(&said);
         }
         if waits {
             fresh(&mut pair);
@@ -158,7 +158,7 @@ fn a_stale_first_copy_proves() {
             pair.restart_server();
         }
         let stale = pair.answer(&Packet { attempt, ..first });
-        pair.to_client(&stale);
+        pair.at_client(&stale);
         let expected = match proves {
             true => Outcome::NotExecuted(NotExecuted::ServerRestarted),
             false => Outcome::Unknown(Unknown::ServerRestarted),
@@ -173,20 +173,20 @@ fn a_call_by_name_follows_a_restart() {
     let mut pair = Pair::new(config());
     let (_, sent) = pair.ask_for(&pair.by_name("bank"), request("debit 10")).unwrap();
     let resolved = pair.answer(&sent[0]);
-    let sent = pair.to_client(&resolved);
+    let sent = pair.at_client(&resolved);
     let reply = pair.run(&sent[0]);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     pair.restart_server();
     pair.now.running += config().packet_lifetime + ms(1);
     pair.server.site.handle_drained(pair.now);
     let (call, sent) = pair.ask_for(&pair.by_name("bank"), request("debit 20")).unwrap();
     let stale = pair.answer(&sent[0]);
-    let asked = pair.to_client(&stale);
+    let asked = pair.at_client(&stale);
     let resolved = pair.answer(&asked[0]);
-    let sent = pair.to_client(&resolved);
+    let sent = pair.at_client(&resolved);
     assert_eq!((names(&sent), sent[0].attempt, floor(&sent[0])), (vec!["REQUEST"], 1, 1));
     let reply = pair.run(&sent[0]);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     assert_eq!(pair.outcome(call), Some(&Outcome::Reply("done".into())));
     assert_eq!(pair.client.count(Note::Resent), 1);
     pair.pass(secs(1));

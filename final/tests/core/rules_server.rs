@@ -19,17 +19,17 @@ fn refused(packet: &Packet) -> (Ran, Reason) {
 fn a_call_runs_once_whatever_copies_come() {
     let mut pair = Pair::new(config());
     let (_, first) = pair.ask("debit 10");
-    pair.to_server(&first);
-    pair.to_server(&first);
+    pair.at_server(&first);
+    pair.at_server(&first);
     let taken = pair.take().unwrap();
-    pair.to_server(&first);
+    pair.at_server(&first);
     assert_eq!(pair.take(), None);
     pair.reply(taken.call, "done");
-    pair.to_server(&first);
+    pair.at_server(&first);
     pair.pass_at_server(secs(60));
-    pair.to_server(&first);
+    pair.at_server(&first);
     pair.pass_at_server(config().port_life_max + secs(60));
-    pair.to_server(&first);
+    pair.at_server(&first);
     assert_eq!(pair.take(), None);
     assert_eq!(pair.server.count(Note::Executed), 1);
 }
@@ -51,7 +51,7 @@ fn a_closed_port_does_not_deny_a_call_that_ran() {
 fn what_was_handed_over_counts_as_run() {
     let mut pair = Pair::new(config());
     let (call, first) = pair.ask("debit 10");
-    pair.to_server(&first);
+    pair.at_server(&first);
     pair.take().unwrap();
     pair.client.site.cancel(pair.now, call);
     let abort = pair.client.drain().pop().unwrap();
@@ -63,10 +63,10 @@ fn what_was_handed_over_counts_as_run() {
 fn a_duplicate_in_service_is_acknowledged() {
     let mut pair = Pair::new(config());
     let (_, first) = pair.ask("debit 10");
-    assert_eq!(pair.to_server(&first), []);
-    assert_eq!(names(&pair.to_server(&first)), ["WORKING"]);
+    assert_eq!(pair.at_server(&first), []);
+    assert_eq!(names(&pair.at_server(&first)), ["WORKING"]);
     pair.take().unwrap();
-    assert_eq!(names(&pair.to_server(&first)), ["WORKING"]);
+    assert_eq!(names(&pair.at_server(&first)), ["WORKING"]);
 }
 
 /// Nobody waits any more for a request that waits: it is not begun, and a copy hears so (R21).
@@ -75,7 +75,7 @@ fn a_request_nobody_waits_for_is_not_begun() {
     let mut pair = Pair::new(config());
     let patience = Some(secs(3));
     let (_, first) = pair.ask_with(Request { patience, ..request("debit 10") });
-    pair.to_server(&first);
+    pair.at_server(&first);
     pair.now.running += secs(3);
     assert_eq!(pair.take(), None);
     assert_eq!(refused(&pair.answer(&first)), (Ran::No, Reason::Expired));
@@ -115,7 +115,7 @@ fn a_reply_is_kept_for_the_patience_and_the_life_of_a_packet() {
 fn a_reply_is_kept_for_whoever_asks_after_it() {
     let mut pair = Pair::new(config());
     let (_, first) = pair.ask_with(Request { patience: Some(ms(500)), ..request("debit 10") });
-    pair.to_server(&first);
+    pair.at_server(&first);
     let taken = pair.take().unwrap();
     pair.pass_at_server(secs(60));
     pair.reply(taken.call, "done");
@@ -156,17 +156,17 @@ fn the_floor_frees() {
     let (_, first) = pair.ask("debit 10");
     let reply = pair.run(&first);
     let (served, second) = pair.ask("debit 20");
-    pair.to_server(&second);
+    pair.at_server(&second);
     let taken = pair.take().unwrap();
     let (waiting, third) = pair.ask("debit 30");
-    pair.to_server(&third);
+    pair.at_server(&third);
     assert_eq!(pair.server.site.entries().records, 3);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     pair.client.site.cancel(pair.now, served);
     pair.client.site.cancel(pair.now, waiting);
     pair.client.drain();
     let (_, fourth) = pair.ask("debit 40");
-    pair.to_server(&fourth);
+    pair.at_server(&fourth);
     assert_eq!(pair.server.site.entries().records, 2);
     assert_eq!(pair.server.count(Note::FreedByFloor), 2);
     pair.reply(taken.call, "done");
@@ -181,9 +181,9 @@ fn a_forgotten_call_is_refused() {
     let (first, second) = (pair.ask("debit 10").1, pair.ask("debit 20").1);
     let reply = pair.run(&first);
     pair.run(&second);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     let (_, third) = pair.ask("debit 30");
-    pair.to_server(&third);
+    pair.at_server(&third);
     assert_eq!(refused(&pair.answer(&first)), (Ran::Maybe, Reason::Forgotten));
     pair.pass_at_server(secs(60));
     assert_eq!(refused(&pair.answer(&second)), (Ran::Maybe, Reason::Forgotten));
@@ -197,14 +197,14 @@ fn without_room_a_request_is_put_off() {
         let mut pair = Pair::new(Config { records_max, bytes_max, ..config() });
         let (_, first) = pair.ask("debit 10");
         let (_, second) = pair.ask("debit 20");
-        pair.to_server(&first);
+        pair.at_server(&first);
         assert_eq!(pair.answer(&second).kind.name(), "BUSY");
         let taken = pair.take().unwrap();
         assert_eq!(pair.take(), None);
         let [reply] = pair.reply(taken.call, "done").try_into().unwrap();
-        pair.to_client(&reply);
+        pair.at_client(&reply);
         let again = pair.ask("debit 30").1;
-        assert_eq!(names(&pair.to_server(&again)), [] as [&str; 0]);
+        assert_eq!(names(&pair.at_server(&again)), [] as [&str; 0]);
     }
 }
 
@@ -233,7 +233,7 @@ fn a_window_that_is_used_grows() {
         let window_max = if expected == 64 { 64 } else { 1024 };
         let mut pair = Pair::new(Config { windows_sum_max, window_max, ..config() });
         let packets: Vec<Packet> = (0..40).map(|_| pair.ask("debit 10").1).collect();
-        packets.iter().for_each(|packet| assert_eq!(pair.to_server(packet), []));
+        packets.iter().for_each(|packet| assert_eq!(pair.at_server(packet), []));
         let taken = pair.take().unwrap();
         let [reply] = pair.reply(taken.call, "done").try_into().unwrap();
         let Kind::Reply { grant, .. } = reply.kind else { panic!("{reply}") };
@@ -250,7 +250,7 @@ fn working_is_said_before_the_client_sends_again() {
         if let Kind::Request { rto: it, .. } = &mut first.kind {
             *it = rto;
         }
-        pair.to_server(&first);
+        pair.at_server(&first);
         pair.pass_at_server(ms(due - 1));
         assert_eq!(pair.server.sent, []);
         pair.pass_at_server(ms(1));
@@ -269,7 +269,7 @@ fn a_heartbeat_is_answered_for_its_own_call() {
         Packet { kind, attempt: 0, seq, body: Bytes::new(), ..first.clone() }
     };
     assert_eq!(pair.answer(&heartbeat(1)).kind, Kind::NoCall);
-    pair.to_server(&first);
+    pair.at_server(&first);
     assert_eq!(pair.answer(&heartbeat(1)).kind.name(), "WORKING");
     assert_eq!(pair.answer(&heartbeat(2)).kind, Kind::NoCall);
     let taken = pair.take().unwrap();
@@ -288,8 +288,8 @@ fn a_heartbeat_is_answered_for_its_own_call() {
 fn the_death_of_a_process_ends_its_calls() {
     let mut pair = Pair::new(config());
     let (first, second) = (pair.ask("debit 10").1, pair.ask("debit 20").1);
-    pair.to_server(&first);
-    pair.to_server(&second);
+    pair.at_server(&first);
+    pair.at_server(&second);
     pair.take().unwrap();
     pair.server.site.end_process(pair.now, SERVES);
     let mut told = pair.server.drain();
@@ -308,9 +308,9 @@ fn a_silent_client_is_taken_for_gone() {
     let mut pair = Pair::new(config());
     let forever = |body| Request { patience: None, ..request(body) };
     let (first, second) = (pair.ask_with(forever("one")).1, pair.ask_with(forever("two")).1);
-    pair.to_server(&first);
+    pair.at_server(&first);
     let taken = pair.take().unwrap();
-    pair.to_server(&second);
+    pair.at_server(&second);
     pair.pass_at_server(config().orphan_after() - ms(1));
     assert_eq!(pair.server.cancelled, []);
     pair.pass_at_server(secs(60));
@@ -327,8 +327,8 @@ fn a_new_life_of_a_client_drops_nothing_of_the_former() {
     let (_, first) = pair.ask("debit 10");
     let mut other = first.clone();
     other.client.epoch.counter += 1;
-    pair.to_server(&first);
-    pair.to_server(&other);
+    pair.at_server(&first);
+    pair.at_server(&other);
     assert_eq!(
         (pair.take().unwrap().call, pair.take().unwrap().call),
         (first.call(), other.call())
@@ -348,7 +348,7 @@ fn another_request_under_the_same_number_is_refused() {
     let reply = pair.run(&first);
     let refusal = pair.answer(&other);
     assert_eq!(refused(&refusal), (Ran::Maybe, Reason::FalseRetry));
-    pair.to_client(&refusal);
+    pair.at_client(&refusal);
     assert_eq!(pair.outcome(call), Some(&Outcome::Unknown(Unknown::FalseRetry)));
     assert_eq!(pair.answer(&first).body, reply.body);
     let hashes: std::collections::BTreeSet<u64> = [
@@ -372,7 +372,7 @@ fn too_long_a_reply_says_that_the_service_ran() {
     let refusal = pair.run(&first);
     assert_eq!(refused(&refusal), (Ran::Once, Reason::ReplyTooBig));
     assert_eq!(refused(&pair.answer(&first)), (Ran::Once, Reason::ReplyTooBig));
-    pair.to_client(&refusal);
+    pair.at_client(&refusal);
     assert_eq!(pair.outcome(call), Some(&Outcome::Unknown(Unknown::ReplyTooBig)));
 }
 
@@ -387,11 +387,11 @@ fn ordered_requests_are_handed_over_in_order() {
     let free = pair.ask("free").1;
     let third = pair.ask_with(in_order("three")).1;
     for packet in [&third, &free, &second] {
-        assert_eq!(pair.to_server(packet), []);
+        assert_eq!(pair.at_server(packet), []);
     }
     assert_eq!(pair.take().unwrap().body, "free");
     assert_eq!(pair.take(), None);
-    pair.to_server(&first);
+    pair.at_server(&first);
     let order: Vec<Bytes> = std::iter::from_fn(|| pair.take()).map(|it| it.body).collect();
     assert_eq!(order, ["one", "two", "three"]);
 }
@@ -405,13 +405,13 @@ fn a_mark_does_not_break_the_order() {
     let first = pair.ask_with(in_order("one")).1;
     let (call, second) = pair.ask_with(in_order("two"));
     let third = pair.ask_with(in_order("three")).1;
-    pair.to_server(&second);
-    pair.to_server(&third);
+    pair.at_server(&second);
+    pair.at_server(&third);
     pair.client.site.cancel(pair.now, call);
     let abort = pair.client.drain().pop().unwrap();
     assert_eq!(pair.answer(&abort).kind, Kind::Aborted { fate: Fate::NotRun });
     assert_eq!(pair.take(), None);
-    pair.to_server(&first);
+    pair.at_server(&first);
     let order: Vec<Bytes> = std::iter::from_fn(|| pair.take()).map(|it| it.body).collect();
     assert_eq!(order, ["one", "three"]);
 }
@@ -424,7 +424,7 @@ fn ordered_requests_wait_in_bounded_number_and_time() {
     let in_order = |body| Request { flags: Flags::ORDERED, ..request(body) };
     let _lost = pair.ask_with(in_order("one")).1;
     let packets: Vec<Packet> = (0..3).map(|_| pair.ask_with(in_order("more")).1).collect();
-    let answers: Vec<_> = packets.iter().flat_map(|packet| pair.to_server(packet)).collect();
+    let answers: Vec<_> = packets.iter().flat_map(|packet| pair.at_server(packet)).collect();
     assert_eq!(names(&answers), ["BUSY"]);
     pair.pass_at_server(secs(10));
     assert_eq!(refused(&pair.answer(&packets[0])), (Ran::No, Reason::Expired));
@@ -440,11 +440,11 @@ fn an_idempotent_call_may_run_again() {
     assert_eq!(pair.server.site.entries().records, 0);
     pair.run(&first);
     assert_eq!(pair.server.count(Note::Executed), 2);
-    pair.to_server(&first);
+    pair.at_server(&first);
     pair.client.site.cancel(pair.now, call);
     let abort = pair.client.drain().pop().unwrap();
     let aborted = pair.answer(&abort);
     assert_eq!(aborted.kind, Kind::Aborted { fate: Fate::Maybe });
-    pair.to_client(&aborted);
+    pair.at_client(&aborted);
     assert_eq!(pair.outcome(call), Some(&Outcome::Unknown(Unknown::Cancelled)));
 }

@@ -58,16 +58,16 @@ fn a_closed_port_proves_for_a_first_and_only_copy() {
     let mut pair = Pair::new(forgetful());
     let (_, first) = pair.ask("debit 10");
     let reply = pair.run(&first);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     evicted(&mut pair);
     let (call, second) = pair.ask("debit 20");
     assert_eq!(second.client.port, first.client.port);
     let closed = pair.answer(&second);
-    let sent = pair.to_client(&closed);
+    let sent = pair.at_client(&closed);
     assert_eq!((names(&sent), sent[0].attempt, sent[0].seq), (vec!["REQUEST"], 1, 1));
     assert_ne!(sent[0].client.port, first.client.port);
     let reply = pair.run(&sent[0]);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     assert_eq!(pair.outcome(call), Some(&Outcome::Reply("done".into())));
 }
 
@@ -83,13 +83,13 @@ fn a_closed_port_proves_nothing_else() {
             assert_eq!(of_kind(&pair.client, "REQUEST").len(), 2);
         }
         if working {
-            pair.to_server(&first);
+            pair.at_server(&first);
             pair.pass_at_server(ms(100));
             let said = of_kind(&pair.server, "WORKING")[0].clone();
-            pair.to_client(&said);
+            pair.at_client(&said);
         }
         let kind = Kind::Refused { ran: Ran::Maybe, reason: Reason::PortClosed };
-        pair.to_client(&Packet { kind, attempt, body: Bytes::new(), ..first });
+        pair.at_client(&Packet { kind, attempt, body: Bytes::new(), ..first });
         assert_eq!(pair.outcome(call), Some(&Outcome::Unknown(Unknown::Forgotten)));
     }
 }
@@ -102,10 +102,10 @@ fn a_call_begins_anew_only_so_often() {
     let kind = Kind::Refused { ran: Ran::Maybe, reason: Reason::PortClosed };
     for _ in 0..config().resends_max {
         let closed = Packet { kind, body: Bytes::new(), ..sent.clone() };
-        sent = pair.to_client(&closed).pop().unwrap();
+        sent = pair.at_client(&closed).pop().unwrap();
         assert_eq!(sent.attempt, 1);
     }
-    pair.to_client(&Packet { kind, body: Bytes::new(), ..sent });
+    pair.at_client(&Packet { kind, body: Bytes::new(), ..sent });
     assert_eq!(pair.outcome(call), Some(&Outcome::NotExecuted(NotExecuted::PortClosed)));
 }
 
@@ -121,12 +121,12 @@ fn who_was_heard_least_recently_leaves_first() {
         let process = ProcessId(process);
         pair.client.site.send_request(pair.now, process, &target, request).unwrap();
         let sent = pair.client.drain().pop().unwrap();
-        let challenge = pair.to_server(&sent);
+        let challenge = pair.at_server(&sent);
         let Some(Kind::Challenge { .. }) = challenge.first().map(|it| it.kind) else {
             return (sent, challenge);
         };
-        let sent = pair.to_client(&challenge[0]).pop().unwrap();
-        let answers = pair.to_server(&sent);
+        let sent = pair.at_client(&challenge[0]).pop().unwrap();
+        let answers = pair.at_server(&sent);
         (sent, answers)
     };
     let first = ask(&mut pair, 1).0;
@@ -183,19 +183,19 @@ fn a_stranger_gets_three_times_its_bytes_at_most() {
 fn a_token_brings_a_long_reply() {
     let mut pair = Pair::new(config());
     let (call, first) = pair.ask("debit 10");
-    pair.to_server(&first);
+    pair.at_server(&first);
     let taken = pair.take().unwrap();
     let long = Bytes::from(vec![b'x'; 1000]);
     pair.server.site.send_reply(pair.now, pair.port, taken.call, long.clone()).unwrap();
     let challenge = pair.server.drain().pop().unwrap();
     assert_eq!((challenge.kind.name(), challenge.attempt), ("CHALLENGE", 1));
-    let second = pair.to_client(&challenge).pop().unwrap();
+    let second = pair.at_client(&challenge).pop().unwrap();
     assert_eq!(second.attempt, 2);
     let reply = pair.answer(&second);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     assert_eq!(pair.outcome(call), Some(&Outcome::Reply(long.clone())));
     let (_, third) = pair.ask("debit 20");
-    pair.to_server(&third);
+    pair.at_server(&third);
     let taken = pair.take().unwrap();
     pair.server.site.send_reply(pair.now, pair.port, taken.call, long).unwrap();
     assert_eq!(names(&pair.server.drain()), ["REPLY"]);
@@ -214,11 +214,11 @@ fn a_challenge_is_heeded_once() {
         body: Bytes::new(),
         ..first.clone()
     };
-    assert_eq!(pair.to_client(&challenge(0, 1)), []);
-    let sent = pair.to_client(&challenge(1, 2));
+    assert_eq!(pair.at_client(&challenge(0, 1)), []);
+    let sent = pair.at_client(&challenge(1, 2));
     let Kind::Request { token, .. } = sent[0].kind else { panic!("{}", sent[0]) };
     assert_eq!((sent.len(), sent[0].attempt, token), (1, 2, Token { issued: 2, mac: 7 }));
-    assert_eq!(pair.to_client(&challenge(2, 3)), []);
+    assert_eq!(pair.at_client(&challenge(2, 3)), []);
     pair.pass_at_client(secs(4));
     let last = &pair.client.sent.last().unwrap().1;
     assert!(matches!(last.kind, Kind::Request { token: Token { issued: 3, .. }, .. }));
@@ -230,7 +230,7 @@ fn a_challenge_is_heeded_once() {
 fn a_challenged_copy_leaves_nothing_behind() {
     let mut pair = Pair::new(Config { clients_max: 1, windows_sum_max: 64, ..config() });
     let (_, first) = pair.ask("debit 10");
-    pair.to_server(&first);
+    pair.at_server(&first);
     let mut other = first.clone();
     other.client.port.0 ^= 1;
     let before = pair.server.site.entries();
@@ -272,10 +272,10 @@ fn a_token_is_for_one_address_and_some_time() {
 fn a_client_that_moved_is_found_again() {
     let mut pair = Pair::new(config());
     let (call, first) = pair.ask("debit 10");
-    pair.to_server(&first);
+    pair.at_server(&first);
     pair.pass(ms(100));
     let working = of_kind(&pair.server, "WORKING")[0].clone();
-    pair.to_client(&working);
+    pair.at_client(&working);
     let taken = pair.take().unwrap();
     pair.reply(taken.call, "done");
     pair.client.address = ([10, 0, 7, 7], 7373).into();
@@ -283,9 +283,9 @@ fn a_client_that_moved_is_found_again() {
     let heartbeat = of_kind(&pair.client, "HEARTBEAT")[0].clone();
     let challenge = pair.answer(&heartbeat);
     assert_eq!(pair.server.sent.last().unwrap().0, pair.client.address);
-    let heartbeat = pair.to_client(&challenge).pop().unwrap();
+    let heartbeat = pair.at_client(&challenge).pop().unwrap();
     let reply = pair.answer(&heartbeat);
     assert_eq!(pair.server.sent.last().unwrap().0, pair.client.address);
-    pair.to_client(&reply);
+    pair.at_client(&reply);
     assert_eq!(pair.outcome(call), Some(&Outcome::Reply("done".into())));
 }

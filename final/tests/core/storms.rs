@@ -3,7 +3,7 @@
 use unavez::protocol::Note;
 use unavez_sim::{Score, run, storm, storms};
 
-const STORMS: u64 = 3000;
+const STORMS: u64 = 2000;
 
 /// What no storm can bring about: a false retry needs a client that breaks the protocol, and has a
 /// test of its own (R31).
