@@ -25,12 +25,14 @@ pub(crate) struct Ledger {
     /// The calls that a site owes an end, by site.
     open: BTreeMap<(usize, Call), usize>,
     issued: usize,
+    /// Counts what happened, to tell what came first.
+    moment: u64,
     /// Whose request travels under which name.
     wire: BTreeMap<CallId, usize>,
     /// How often a request was sent to a life of a server.
     copies: BTreeMap<(CallId, Epoch), u32>,
     /// The last ordered call handed over, by caller, server, and where its name was asked for.
-    order: BTreeMap<(usize, ProcessId, ServerId, Option<SocketAddr>), usize>,
+    order: BTreeMap<(usize, ProcessId, ServerId, Option<SocketAddr>), (usize, u64)>,
 }
 
 #[derive(Default)]
@@ -38,8 +40,9 @@ struct Entry {
     issued: Option<Issued>,
     handed: u32,
     ended: Option<Outcome>,
-    /// How many calls had been made by then.
-    ended_after: usize,
+    /// When it ended, and when it was first sent under the name that it ran by.
+    ended_at: u64,
+    named_at: u64,
     /// WORKING was said of it.
     working: bool,
     /// It was answered that there is no room, or that it was never seen.
@@ -65,6 +68,7 @@ impl Ledger {
             entries: plans.iter().map(|_| Entry::default()).collect(),
             open: BTreeMap::new(),
             issued: 0,
+            moment: 0,
             wire: BTreeMap::new(),
             copies: BTreeMap::new(),
             order: BTreeMap::new(),
@@ -102,7 +106,10 @@ impl Ledger {
         match packet.kind {
             Kind::Request { .. } if packet.server.port.0 != 0 => {
                 let n = parse(&packet.body, b"call ").ok_or("a request of no call")?;
-                self.wire.insert(call, n);
+                self.moment += 1;
+                if self.wire.insert(call, n).is_none() {
+                    self.entries[n].named_at = self.moment;
+                }
                 self.requested(n, call, packet, now)
             }
             Kind::Working { .. } | Kind::Busy { .. } | Kind::NoCall => {
@@ -171,13 +178,13 @@ impl Ledger {
         if plan.flags.has(Flags::ORDERED) && !idempotent {
             let key = (plan.from.0, issued.process, server, issued.to.err());
             let last = self.order.entry(key).or_default();
-            // One that had ended when the later one was made may still wait at a server that nothing more
-            // was told by that port.
-            let over = entry.ended.is_some() && entry.ended_after < *last;
-            if issued.order < *last && !over {
+            // One that had ended when the later one was sent may still wait at a server that nothing more
+            // was told by its port.
+            let over = entry.ended.is_some() && entry.ended_at < last.1;
+            if issued.order < last.0 && !over {
                 return Err(format!("call {n} runs after a later one (R33)"));
             }
-            *last = (*last).max(issued.order);
+            *last = (*last).max((issued.order, entry.named_at));
         }
         Ok((n, entry.handed))
     }
@@ -189,6 +196,7 @@ impl Ledger {
         outcome: &Outcome,
         (now, stalled): (Now, Time),
     ) -> Result<usize, Breach> {
+        self.moment += 1;
         let n = self.open.remove(&(host, call)).ok_or("a call ends that is not open (R2)")?;
         let (plan, entry) = (&self.plans[n], &mut self.entries[n]);
         let issued = entry.issued.ok_or("it was issued: it is open")?;
@@ -196,7 +204,7 @@ impl Ledger {
             return Err(format!("call {n} ends at another process"));
         }
         entry.ended = Some(outcome.clone());
-        entry.ended_after = self.issued;
+        entry.ended_at = self.moment;
         let handed = entry.handed;
         match outcome {
             Outcome::Reply(body) => {
