@@ -11,8 +11,9 @@ use unavez::protocol::{
 
 use crate::clock::Clock;
 use crate::ledger::Breach;
+use crate::process::name;
 use crate::scenario::{Freeze, HostPlan, Mishap};
-use crate::world::{Due, World, name};
+use crate::world::{Due, World};
 
 pub(crate) struct Host {
     id: usize,

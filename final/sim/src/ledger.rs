@@ -32,8 +32,11 @@ pub(crate) struct Ledger {
     /// How often a request was sent to a life of a server.
     copies: BTreeMap<(CallId, Epoch), u32>,
     /// The last ordered call handed over, by caller, server, and where its name was asked for.
-    order: BTreeMap<(usize, ProcessId, ServerId, Option<SocketAddr>), (usize, u64)>,
+    order: BTreeMap<Chain, (usize, u64)>,
 }
+
+/// A site, a process of it, whom it asks, and where it asked for the name.
+type Chain = (usize, ProcessId, ServerId, Option<SocketAddr>);
 
 #[derive(Default)]
 struct Entry {

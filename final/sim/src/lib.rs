@@ -10,10 +10,12 @@ mod explore;
 mod host;
 mod ledger;
 mod network;
+mod process;
 mod run;
 mod scenario;
 mod storm;
 mod storms;
+mod tables;
 mod trace;
 mod world;
 

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use unavez::protocol::Time;
+use unavez::protocol::{Outcome, Packet, Time};
 
+use crate::ledger::parse;
 use crate::scenario::host_name;
 
 /// The lines of a run; none are kept of a run that nobody reads.
@@ -45,5 +46,21 @@ impl Trace {
             let _ = write!(line, "  (arrives at {} ms)", times.join(" and "));
         }
         self.lines.push(line);
+    }
+}
+
+/// Packets that travel together.
+pub(crate) fn label(packets: &[Packet]) -> String {
+    packets.iter().map(Packet::to_string).collect::<Vec<_>>().join(" + ")
+}
+
+/// How a call ended.
+pub(crate) fn told(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Reply(body) => {
+            format!("reply to {}", parse(body, b"answer ").unwrap_or(usize::MAX))
+        }
+        Outcome::NotExecuted(why) => format!("not executed: {why}"),
+        Outcome::Unknown(why) => format!("unknown: {why}"),
     }
 }

@@ -6,17 +6,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-use unavez::protocol::{
-    Action, CallId, Datagrams, Note, Outcome, Packet, ProcessId, Request, Site, Target, Time,
-};
+use unavez::protocol::{Action, CallId, Datagrams, Note, Packet, ProcessId, Site, Time};
 
-use crate::host::{Host, Service};
-use crate::ledger::{Breach, Ledger, parse};
+use crate::host::Host;
+use crate::ledger::{Breach, Ledger};
 use crate::network::Network;
 use crate::run::{Point, Run};
-use crate::scenario::{Calm, Fault, Mishap, Scenario, When, host_name};
-use crate::trace::Trace;
+use crate::scenario::{Fault, Mishap, Scenario, When};
+use crate::trace::{Trace, label, told};
 
 /// A run that has not come to rest after so many events never will.
 const EVENTS_MAX: u32 = 100_000;
@@ -41,10 +38,10 @@ pub(crate) struct World<'a> {
     due_count: u64,
     /// Datagrams on their way.
     flying: usize,
-    asks_left: usize,
+    pub(crate) asks_left: usize,
     /// Mishaps still to come that no time is given for.
     mishaps: Vec<(u32, usize, Mishap)>,
-    run: Run,
+    pub(crate) run: Run,
 }
 
 pub(crate) enum Due {
@@ -368,125 +365,6 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    // ---- processes
-
-    fn ask(&mut self, n: usize) -> Result<(), Breach> {
-        self.asks_left -= 1;
-        let plan = &self.scenario.calls[n];
-        let (host, (at, service)) = (plan.from.0, plan.to);
-        let published = &self.hosts[at].published[service];
-        let Some(last) = published.len().checked_sub(1 + plan.old.min(published.len() - 1)) else {
-            return Ok(());
-        };
-        let port = published[last];
-        let target = match plan.by_name {
-            true => Target::Name { at: self.hosts[at].address, name: name(service) },
-            false => Target::Port(port),
-        };
-        let mut body = format!("call {n}").into_bytes();
-        body.resize(body.len().max(plan.size), b'.');
-        let (flags, patience, max_reply) = (plan.flags, plan.patience, plan.max_reply);
-        let request = Request { body: body.into(), flags, patience, max_reply };
-        let process = self.hosts[host].clients[plan.from.1];
-        let clocks = (self.hosts[host].now(self.now), self.hosts[host].clock.stalled());
-        let Some(site) = &mut self.hosts[host].site else { return Ok(()) };
-        match site.send_request(clocks.0, process, &target, request) {
-            Ok(call) => {
-                let to = if plan.by_name { Err(self.hosts[at].address) } else { Ok(port.server) };
-                self.ledger.issued(n, (host, call, process), clocks, to)?;
-                self.trace.line(self.now, host, || {
-                    format!("call {n} to {target}", target = show(&target))
-                });
-            }
-            Err(error) => self.trace.line(self.now, host, || format!("call {n}: {error}")),
-        }
-        if let Some(after) = plan.cancel {
-            self.schedule(self.now + after, Due::Cancel(n));
-        }
-        self.with_site(host, |_, _| {})
-    }
-
-    fn take(&mut self, host: usize, process: ProcessId) -> Result<(), Breach> {
-        loop {
-            let Some((index, port)) = self.hosts[host].serving(process) else { return Ok(()) };
-            let hands = self.scenario.hosts[host].services[index].hands;
-            if self.hosts[host].services[index].hands.len() >= hands {
-                return Ok(());
-            }
-            let mut taken = None;
-            self.with_site(host, |site, now| taken = site.take_request(now, port))?;
-            let Some(incoming) = taken else { return Ok(()) };
-            let server = self.hosts[host].server_id(port);
-            let call = incoming.call;
-            let (n, k) = self.ledger.handed((call, &incoming.body), (host, index, server))?;
-            if incoming.patience == Some(Time::ZERO) {
-                return Err(format!("call {n} runs after its patience (R21)"));
-            }
-            self.trace.line(self.now, host, || format!("execute call {n}"));
-            let service = &mut self.hosts[host].services[index];
-            service.hands.insert(call, n);
-            service.answers.insert(call, k);
-            let after = self.ledger.plan(n).service;
-            self.schedule(self.now + after, Due::Served { host, process, call });
-        }
-    }
-
-    fn served(&mut self, host: usize, process: ProcessId, call: CallId) -> Result<(), Breach> {
-        let Some((index, port)) = self.hosts[host].serving(process) else { return Ok(()) };
-        let service: &mut Service = &mut self.hosts[host].services[index];
-        let Some(n) = service.hands.remove(&call) else { return Ok(()) };
-        let k = service.answers.remove(&call).unwrap_or_default();
-        let mut body = format!("answer {n}.{k}").into_bytes();
-        body.resize(body.len().max(self.ledger.plan(n).reply), b'.');
-        let mut answered = Ok(());
-        self.with_site(host, |site, now| {
-            answered = site.send_reply(now, port, call, Bytes::from(body));
-        })?;
-        answered.map_err(|error| format!("the reply to call {n} is refused: {error}"))?;
-        self.take(host, process)
-    }
-
-    // ---- what must hold of the tables
-
-    fn check_tables(&self, host: usize) -> Result<(), Breach> {
-        let Some(site) = &self.hosts[host].site else { return Ok(()) };
-        let (entries, config) = (site.entries(), &self.scenario.config);
-        let timers =
-            2 * entries.calls + entries.client_ports + entries.records + entries.tombstones;
-        let records_max = self.calm().map_or(config.records_max, |calm| calm.records_max);
-        // Those of the site itself, which asks for names, come on top: one for each name.
-        let held = entries.calls <= 2 * config.calls_max
-            && entries.records <= records_max
-            && entries.bytes <= config.bytes_max
-            && entries.tombstones <= config.clients_max
-            && entries.timers <= timers + 1;
-        held.then_some(()).ok_or_else(|| format!("{} holds too much: {entries:?}", host_name(host)))
-    }
-
-    /// Everything has ended and its time is over: nothing is kept of it.
-    fn check_rest(&self) -> Result<(), Breach> {
-        for (i, host) in self.hosts.iter().enumerate() {
-            let Some(site) = &host.site else { continue };
-            if site.entries() != unavez::protocol::Entries::default() {
-                return Err(format!("{} keeps {:?}", host_name(i), site.entries()));
-            }
-        }
-        let sites = self.hosts.iter().filter_map(|host| host.site.as_ref());
-        let repeated: u64 = sites.map(|site| site.counters().get(Note::Retransmitted)).sum();
-        match self.calm() {
-            Some(_) if repeated > 0 => Err("a request is sent again without a fault (R27)".into()),
-            Some(calm) if self.run.datagrams > calm.datagrams_max => {
-                Err(format!("{} datagrams without a fault (R4)", self.run.datagrams))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// What it costs, if nothing goes wrong.
-    fn calm(&self) -> Option<Calm> {
-        self.scenario.demands.calm.filter(|_| self.scenario.faults.is_empty())
-    }
-
     fn finish(mut self, breach: Option<Breach>) -> Run {
         for host in 0..self.hosts.len() {
             self.count(host);
@@ -510,33 +388,5 @@ impl<'a> World<'a> {
     pub(crate) fn schedule(&mut self, at: Time, due: Due) {
         self.due_count += 1;
         self.due.insert((at, self.due_count), due);
-    }
-}
-
-/// Under which name a service is registered.
-pub(crate) fn name(service: usize) -> String {
-    format!("s{service}")
-}
-
-fn show(target: &Target) -> String {
-    match target {
-        Target::Port(port) => {
-            format!("port {} of e{}", port.server.port.0, port.server.epoch.counter)
-        }
-        Target::Name { name, .. } => format!("\"{name}\""),
-    }
-}
-
-fn label(packets: &[Packet]) -> String {
-    packets.iter().map(Packet::to_string).collect::<Vec<_>>().join(" + ")
-}
-
-fn told(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Reply(body) => {
-            format!("reply to {}", parse(body, b"answer ").unwrap_or(usize::MAX))
-        }
-        Outcome::NotExecuted(why) => format!("not executed: {why}"),
-        Outcome::Unknown(why) => format!("unknown: {why}"),
     }
 }

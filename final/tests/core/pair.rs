@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use unavez::protocol::{
     Action, Call, CallId, Config, Datagrams, Epoch, Flags, Incoming, IpcPort, Kind, Note, Now,
-    Outcome, Packet, ProcessId, Request, SendError, ServerId, ServerPort, Site, SiteId, Target,
+    Outcome, Packet, ProcessId, Ran, Reason, Request, SendError, ServerId, ServerPort, Site,
+    SiteId, Target,
 };
 
 /// The process that asks, and the one that serves.
@@ -251,5 +252,13 @@ pub(crate) fn floor(packet: &Packet) -> u64 {
             floor
         }
         _ => panic!("{packet} carries no floor"),
+    }
+}
+
+/// What a REFUSED says.
+pub(crate) fn refused(packet: &Packet) -> (Ran, Reason) {
+    match packet.kind {
+        Kind::Refused { ran, reason } => (ran, reason),
+        _ => panic!("{packet} is no refusal"),
     }
 }

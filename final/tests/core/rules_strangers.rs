@@ -6,18 +6,11 @@ use unavez::protocol::{
     Target, Token, Unknown,
 };
 
-use crate::pair::{Pair, bytes, config, ms, names, of_kind, request, secs};
+use crate::pair::{Pair, bytes, config, ms, names, of_kind, refused, request, secs};
 
 /// As soon as nothing of a client is kept, and it was silent for some seconds.
 fn forgetful() -> Config {
     Config { port_life: secs(8), port_life_max: secs(8), ..config() }
-}
-
-fn refused(packet: &Packet) -> (Ran, Reason) {
-    match packet.kind {
-        Kind::Refused { ran, reason } => (ran, reason),
-        _ => panic!("{packet} is no refusal"),
-    }
 }
 
 /// The server lives on while the client stands still, and forgets it.
