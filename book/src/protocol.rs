@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use unavez::protocol::{Config, Epoch, Fate, Grant, Kind, Note, Ran, Reason, Token};
+use unavez::protocol::{Broken, Config, Epoch, Fate, Grant, Kind, Note, Ran, Reason, Token};
 
 /// One of each kind, in the order of `Kind`; a kind that is missing here is a fault of the page.
 fn kinds() -> [Kind; 12] {
@@ -109,6 +109,22 @@ pub(crate) fn counters_table() -> String {
         "<th>counter</th><th>what</th>",
         &rows,
     )
+}
+
+/// `{{#broken}}`: the rules that are broken on purpose, and how.
+pub(crate) fn broken_table() -> String {
+    let mut rows = String::new();
+    for broken in Broken::ALL {
+        let rule = broken.rule();
+        let _ = writeln!(
+            rows,
+            "<tr><th scope=\"row\"><a href=\"protocol.html#{}\">{rule}</a></th><td>{}</td></tr>",
+            rule.to_lowercase(),
+            text(broken.describe())
+        );
+    }
+    let caption = format!("{} ways to break a rule, each of which is caught.", Broken::ALL.len());
+    table(&caption, "<th>rule</th><th>broken like this</th>", &rows)
 }
 
 /// `{{#schedules}}`: when copies leave, by how long the first is waited for.

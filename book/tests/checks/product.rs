@@ -106,6 +106,8 @@ fn tests_that_the_paper_is_held_by_exist() {
         }
     }
     assert!(tests.len() > 25, "{} tests", tests.len());
+    let broken = "every_rule_that_is_broken_is_caught";
+    assert!(chapter("final.md").contains(broken) && product.contains(&format!("fn {broken}(")));
 }
 
 #[test]
