@@ -24,6 +24,7 @@ use crate::world::run;
 ///   delay packet 2 by 300 ms         reorder request 1
 ///   2 calls at once                  service takes 500 ms
 ///   crash B after execution 1 for 50 ms
+///   2 clients                        pause A at 7 ms for 40 s
 ///   storm 7, restart storm 7, slow storm 7: random faults from a seed
 ///
 /// Exit code 1 says that a promise was broken: a call ran twice, had a wrong reply or no end.
