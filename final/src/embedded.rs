@@ -1,7 +1,7 @@
 //! A site inside the process: the default. No daemon to start, nothing to configure.
 //!
 //! Invariant: everything enters the core by one door: lock, read the clock, one event, every action,
-//! and a wake-up only for an *earlier* deadline. The thread that waits does the receiving.
+//! and a wake-up only for an *earlier* deadline (R5). The thread that waits does the receiving.
 
 mod inside;
 mod lead;

@@ -8,6 +8,9 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
+use rustix::net::sockopt::{
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+};
 
 use crate::protocol::Time;
 
@@ -35,6 +38,11 @@ impl Socket {
     pub(crate) fn bind(listen: SocketAddr) -> io::Result<Socket> {
         let socket = UdpSocket::bind(listen)?;
         socket.set_nonblocking(true)?;
+        // IP never cuts a datagram (R40): a path that carries less than 1,200 bytes loses it.
+        match listen.is_ipv6() {
+            true => set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::PROBE)?,
+            false => set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::PROBE)?,
+        }
         // As much as is allowed; less works, too.
         let _ = setsockopt(&socket, sockopt::RcvBuf, &BUFFER_LEN);
         let _ = setsockopt(&socket, sockopt::SndBuf, &BUFFER_LEN);
@@ -130,6 +138,24 @@ impl Bell {
         // An error is a signal that came meanwhile: as good as nothing.
         if rang == Ok(true) {
             let _ = self.0.read();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt::{ip_mtu_discover, ipv6_mtu_discover};
+
+    use super::*;
+
+    /// R40, as the kernel has it.
+    #[test]
+    fn no_datagram_is_cut() {
+        let socket = Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert_eq!(ip_mtu_discover(&socket.0), Ok(Ipv4PathMtuDiscovery::PROBE));
+        // Where the machine has IPv6.
+        if let Ok(socket) = Socket::bind("[::1]:0".parse().unwrap()) {
+            assert_eq!(ipv6_mtu_discover(&socket.0), Ok(Ipv6PathMtuDiscovery::PROBE));
         }
     }
 }

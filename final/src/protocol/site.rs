@@ -281,6 +281,7 @@ impl Site {
                 // The driver looks at its queue before it calls this: here it was not empty, or nothing
                 // had come due when it was.
                 Timer::Drained => {}
+                Timer::Fresh => self.server.handle_fresh(&mut self.out),
             }
         }
         self.server.ask_for_silence(&mut self.out);

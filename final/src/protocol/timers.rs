@@ -21,8 +21,10 @@ pub enum Timer {
     Working(CallId),
     /// When to look through what is kept of a client.
     Tidy(ClientId),
-    /// When to find the receive queue empty for the second time.
+    /// When to look whether the receive queue is empty: something waits for that to be forgotten (R23).
     Drained,
+    /// When to look whether it is, once no copy sent before this life can come any more (R29).
+    Fresh,
 }
 
 /// The timers of a site.

@@ -46,7 +46,8 @@ impl Client {
         ends.is_some_and(|ends| ends <= self.waits_by(out))
     }
 
-    /// Sends the request, for the first time or again.
+    /// Sends the request, for the first time or again. Its reply is all the acknowledgement there is
+    /// (R4).
     pub(super) fn transmit(&mut self, call: Call, out: &mut Effects) {
         if self.patience_is_over(call, out) {
             return self.call_off(call, Unknown::TimedOut, out);

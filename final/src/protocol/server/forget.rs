@@ -17,7 +17,7 @@ use super::Server;
 const LOOKED_AT_MAX: usize = 8;
 
 /// A driver that found its queue not empty looks again so soon, and sleeps meanwhile.
-const LOOK_AFTER: Time = Time::from_millis(1);
+pub(super) const LOOK_AFTER: Time = Time::from_millis(1);
 
 /// Clients of which something came due, since when.
 #[derive(Debug, Default)]
@@ -180,6 +180,13 @@ impl Server {
             out.timers.arm(Timer::Drained, again.max(now + LOOK_AFTER));
         } else if !self.ripe.due.is_empty() {
             out.timers.arm(Timer::Drained, now + LOOK_AFTER);
+        }
+    }
+
+    /// The queue was not empty when this life had lasted for long enough: looks again (R29).
+    pub(crate) fn handle_fresh(&mut self, out: &mut Effects) {
+        if !self.fresh {
+            out.timers.arm(Timer::Fresh, out.now.running + LOOK_AFTER);
         }
     }
 

@@ -22,6 +22,7 @@ use super::ids::{CallId, ClientId, Epoch, ServerId, ServerPort, SiteId};
 use super::note::Note;
 use super::site::{ProcessId, Time};
 use super::table::{LinkedTable, Table};
+use super::timers::Timer;
 use super::token::Tokens;
 use super::tombstone::{Record, Tombstone};
 use super::wire::{Flags, Kind, Packet, Token};
@@ -71,6 +72,7 @@ struct Came<'a> {
 impl Server {
     pub(crate) fn new(config: Config, site: SiteId, epoch: Epoch, out: &mut Effects) -> Server {
         let began = out.now.running;
+        out.timers.arm(Timer::Fresh, began + config.packet_lifetime + forget::LOOK_AFTER);
         let mut key = || (out.draw(), out.draw());
         Server {
             tokens: Tokens::new(key(), began, config.token_max),
