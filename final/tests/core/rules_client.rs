@@ -108,10 +108,11 @@ fn a_short_call_costs_two_packets() {
     }
 }
 
-/// Nothing goes on: no deadline. A call comes and is over, its time passes: again none (R5).
+/// Nothing goes on: no deadline, once the life has lasted for a packet's. A call comes and is over, its time passes: again none (R5).
 #[test]
 fn an_idle_site_has_no_deadline() {
     let mut pair = Pair::new(config());
+    pair.pass(config().packet_lifetime + secs(1));
     assert_eq!((pair.client.site.deadline(), pair.server.site.deadline()), (None, None));
     let (_, first) = pair.ask("debit 10");
     let reply = pair.run(&first);
@@ -313,6 +314,7 @@ fn working_ends_copies_and_begins_heartbeats() {
 #[test]
 fn the_death_of_a_caller_is_told() {
     let mut pair = Pair::new(config());
+    pair.pass(config().packet_lifetime + secs(1));
     pair.ask("debit 10");
     pair.ask("debit 20");
     pair.client.site.end_process(pair.now, ASKS);

@@ -130,6 +130,22 @@ fn a_life_is_fresh_when_all_older_packets_are_dead() {
     assert!(is_fresh(&pair.answer(&first)));
 }
 
+/// A restarted server that nobody asks is woken to look at its queue, so its first STALE proves (R29).
+#[test]
+fn an_idle_life_becomes_fresh_by_itself() {
+    let mut pair = Pair::new(config());
+    let (_, first) = pair.ask("debit 10");
+    pair.restart_server();
+    let site = &mut pair.server.site;
+    let deadline = site.deadline().expect("a new life looks at its queue once");
+    assert!(deadline > pair.now.running + config().packet_lifetime);
+    pair.now.running = deadline;
+    site.handle_drained(pair.now);
+    site.handle_timeout(pair.now);
+    assert_eq!(site.deadline(), None);
+    assert!(is_fresh(&pair.answer(&first)));
+}
+
 /// STALE proves only if it is fresh, answers the first copy, and no WORKING was seen (R29).
 #[test]
 fn a_stale_first_copy_proves() {
