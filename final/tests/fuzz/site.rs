@@ -344,7 +344,7 @@ impl World {
         assert!(entries.records <= limits.records_max, "{entries:?}");
         assert!(entries.bytes <= limits.bytes_max, "{entries:?}");
         assert!(entries.tombstones <= limits.clients_max, "{entries:?}");
-        // And two for looks at the queue.
+        // Two are the site's own: of an empty queue, and of its freshness.
         let armed = entries.calls + entries.client_ports + entries.records + entries.tombstones + 2;
         assert!(entries.timers <= armed, "{entries:?}");
         // R36: to addresses that showed no token, three times the bytes that came from anybody.
