@@ -156,6 +156,8 @@ fn one_call() -> Case {
 fn slow_call() -> Case {
     let slow = CallPlan { service: ms(900), patience: Some(ms(3000)), ..call(0) };
     let mut case = pair("a slow call", vec![slow], 2);
+    // One more than there are faults.
+    case.scenario.config.heartbeats_missed_max = 4;
     // REQUEST, WORKING, REPLY, and a HEARTBEAT with its WORKING for each period.
     let calm = Some(Calm { datagrams_max: 3 + 2 * 7, records_max: 1 });
     case.scenario.demands = Demands { replies: true, remembered: true, calm };
@@ -167,6 +169,7 @@ fn endless_call() -> Case {
     let slow = CallPlan { service: ms(2500), patience: None, ..call(0) };
     let mut case = pair("a call without end", vec![slow], 2);
     case.scenario.config.patience_kept_max = ms(2000);
+    case.scenario.config.heartbeats_missed_max = 4;
     case.scenario.config.heartbeat_every = ms(400);
     case.scenario.demands = Demands { replies: true, remembered: true, calm: None };
     case
@@ -196,7 +199,7 @@ fn two_calls() -> Case {
 fn two_clients_restart() -> Case {
     let other = |at| CallPlan { from: (C, 0), ..call(at) };
     let calls = vec![call(0), call(3), other(1), other(40)];
-    let mut case = pair("two clients, two calls each, one restart of either side", calls, 2);
+    let mut case = pair("two clients, two calls each, one restart of either side", calls, 3);
     case.scenario.hosts.push(HostPlan { clients: 1, ..HostPlan::default() });
     let crash = Mishap::Crash(ms(1));
     case.faults = case.faults.and(&[(A, crash), (B, crash), (C, crash)]);
