@@ -111,7 +111,7 @@ impl Default for Config {
             drain_time: Duration::from_millis(100),
             window: 64,
             window_max: 1024,
-            windows_sum_max: 1 << 22,
+            windows_sum_max: 1 << 23,
             clients_max: 65_536,
             clients_per_address_max: 16_384,
             port_life: Duration::from_secs(600),

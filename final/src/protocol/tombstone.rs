@@ -35,6 +35,8 @@ pub(crate) struct Tombstone {
     pub(crate) order: Order,
     /// Where it is counted, if its address was validated when it came (R26).
     pub(crate) ip: Option<IpAddr>,
+    /// It has shown a token: it is where it says (R36).
+    pub(crate) validated: bool,
     /// It was chosen to be evicted, if it stays as it is.
     pub(crate) leaving: bool,
 }
@@ -118,6 +120,7 @@ impl Tombstone {
             tidy_at: Time::MAX,
             order: Order::default(),
             ip,
+            validated: ip.is_some(),
             leaving: false,
         }
     }

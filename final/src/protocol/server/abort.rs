@@ -10,7 +10,7 @@ use super::{Came, Server};
 impl Server {
     pub(super) fn handle_abort(&mut self, came: Came, floor: u64, out: &mut Effects) {
         let call = came.packet.call();
-        let known = self.hear(call.client, floor, out);
+        let known = self.hear(came, floor, out);
         let fate = match self.standing(call) {
             Standing::Recorded => return self.abort_recorded(came, out),
             Standing::Forgotten | Standing::Beyond => Fate::Maybe,

@@ -168,11 +168,12 @@ impl Server {
         u32::try_from(now.saturating_sub(came).as_micros()).unwrap_or(u32::MAX)
     }
 
-    /// What a client may do further: its window doubles when it uses half of it, while there is room
-    /// for all (R26); it is never lowered.
+    /// What a client may do further: its window doubles when it uses half of it (R26), if it is where
+    /// it says, and as long as every stranger that may come finds its first one; it is never lowered.
     fn grant(&mut self, client: ClientId, to: std::net::SocketAddr, out: &Effects) -> Grant {
         let token = self.tokens.issue(out.now.running, to, client.site);
         let port_life = self.config.port_life.as_millis() as u32;
+        let clients = self.tombstones.len();
         let Some(tombstone) = self.tombstones.get_mut(&client) else {
             return Grant { window: self.config.window, port_life, token };
         };
@@ -180,9 +181,12 @@ impl Server {
         let used = tombstone.highest.saturating_sub(tombstone.floor());
         let wider = (window * 2).min(self.config.window_max);
         let more = u64::from(wider - window);
+        let strangers = self.config.clients_max.saturating_sub(clients) as u64;
+        let kept = strangers * u64::from(self.config.window);
         if 2 * used >= u64::from(window)
             && more > 0
-            && self.windows + more <= self.config.windows_sum_max
+            && tombstone.validated
+            && self.windows + more + kept <= self.config.windows_sum_max
         {
             tombstone.grow(wider);
             self.windows += more;

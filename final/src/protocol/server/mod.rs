@@ -141,9 +141,11 @@ impl Server {
 
     /// A client was heard: it is the most recent one, and its floor may rise (R15, R24). `false` if
     /// there is no tombstone.
-    fn hear(&mut self, client: ClientId, floor: u64, out: &mut Effects) -> bool {
+    fn hear(&mut self, came: Came, floor: u64, out: &mut Effects) -> bool {
+        let client = came.packet.client;
         let Some(tombstone) = self.tombstones.to_back(&client) else { return false };
         tombstone.heard = out.now.running;
+        tombstone.validated |= came.valid;
         tombstone.leaving = false;
         if floor > tombstone.floor() {
             self.raise_floor(client, floor, out);

@@ -14,7 +14,7 @@ impl Server {
     pub(super) fn handle_request(&mut self, came: Came, out: &mut Effects) {
         let Kind::Request { floor, .. } = came.packet.kind else { return };
         let call = came.packet.call();
-        let known = self.hear(call.client, floor, out);
+        let known = self.hear(came, floor, out);
         if self.config.is_broken(Broken::PortBeforeDuplicate)
             && !self.ports.contains_key(&came.packet.server.port)
         {
@@ -123,7 +123,7 @@ impl Server {
     /// The stethoscope: answers for this call and for no other (R28).
     pub(super) fn handle_heartbeat(&mut self, came: Came, floor: u64, out: &mut Effects) {
         let call = came.packet.call();
-        let known = self.hear(call.client, floor, out);
+        let known = self.hear(came, floor, out);
         match self.standing(call) {
             Standing::Recorded => {
                 let now = out.now.running;
