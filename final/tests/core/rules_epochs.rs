@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use unavez::protocol::{
-    Epoch, IpcPort, Kind, NotExecuted, Note, Outcome, Packet, Request, SiteId, SiteReply,
-    SiteRequest, Token, Unknown,
+    Epoch, Flags, IpcPort, Kind, NotExecuted, Note, Outcome, Packet, Request, SiteId, SiteReply,
+    SiteRequest, Target, Token, Unknown,
 };
 
-use crate::pair::{Pair, config, floor, ms, names, of_kind, request, secs};
+use crate::pair::{End, Pair, config, floor, ms, names, of_kind, request, secs};
 
 fn is_fresh(packet: &Packet) -> bool {
     match packet.kind {
@@ -27,6 +27,31 @@ fn another_site_at_the_address_says_so() {
     answer.server.site = pair.server.site.site();
     pair.at_client(&answer);
     assert_eq!((pair.outcome(call), pair.client.count(Note::WrongSite)), (None, 1));
+}
+
+/// A server without a state directory restarts, so another site is there. Whoever asks for a service by
+/// name is told so, and asks anew who serves there for the next call (R6, R10).
+#[test]
+fn a_name_is_asked_for_anew_when_another_site_is_there() {
+    let mut pair = Pair::new(config());
+    let (_, sent) = pair.ask_for(&pair.by_name("bank"), request("debit 10")).unwrap();
+    let resolved = pair.answer(&sent[0]);
+    let sent = pair.at_client(&resolved);
+    let reply = pair.run(&sent[0]);
+    pair.at_client(&reply);
+    let address = pair.server.address;
+    pair.server = End { address, ..End::new(pair.config, pair.now, 0x6, 1) };
+    pair.port = pair.serve("bank");
+    let (call, sent) = pair.ask_for(&pair.by_name("bank"), request("debit 20")).unwrap();
+    let wrong = pair.answer(&sent[0]);
+    assert_eq!((wrong.kind, pair.at_client(&wrong)), (Kind::WrongSite, vec![]));
+    assert_eq!(pair.outcome(call), None);
+    let (call, sent) = pair.ask_for(&pair.by_name("bank"), request("debit 30")).unwrap();
+    let resolved = pair.answer(&sent[0]);
+    let sent = pair.at_client(&resolved);
+    let reply = pair.run(&sent[0]);
+    pair.at_client(&reply);
+    assert_eq!(pair.outcome(call), Some(&Outcome::Reply("done".into())));
 }
 
 /// The client's address is no part of its name: a copy from elsewhere is a copy (R6).

@@ -42,7 +42,11 @@ impl Client {
             }
             Kind::Challenge { token } => self.handle_challenge(call, packet.attempt, token, out),
             Kind::Aborted { fate } => self.handle_aborted(call, fate, out),
-            Kind::WrongSite => out.note(Note::WrongSite),
+            Kind::WrongSite => {
+                // The call goes on, but the next one asks anew who is there.
+                out.note(Note::WrongSite);
+                self.forget_name(call);
+            }
             Kind::Request { .. } | Kind::Heartbeat { .. } | Kind::Abort { .. } => {}
         }
     }
