@@ -208,6 +208,27 @@ fn a_stale_first_copy_proves() {
     }
 }
 
+/// An ordered call is in service when its site restarts, and the next one is for the new life: it leaves
+/// when the first is found to be lost (R29, R33).
+#[test]
+fn an_ordered_call_waits_for_one_of_the_former_life() {
+    let mut pair = Pair::new(config());
+    let ordered = |body| Request { flags: Flags::ORDERED, patience: None, ..request(body) };
+    let (before, first) = pair.ask_with(ordered("one"));
+    pair.at_server(&first);
+    pair.pass_at_server(ms(100));
+    let working = of_kind(&pair.server, "WORKING")[0].clone();
+    pair.at_client(&working);
+    pair.restart_server();
+    let target = Target::Port(pair.ipc_port());
+    assert_eq!(pair.ask_for(&target, ordered("two")).unwrap().1, []);
+    pair.pass_at_client(secs(2));
+    let heartbeat = of_kind(&pair.client, "HEARTBEAT")[0].clone();
+    let stale = pair.answer(&heartbeat);
+    assert_eq!(names(&pair.at_client(&stale)), ["REQUEST"]);
+    assert_eq!(pair.outcome(before), Some(&Outcome::Unknown(Unknown::ServerRestarted)));
+}
+
 /// Proved not to have run, a call by name goes to the new life by itself, from attempt 1 (R29).
 #[test]
 fn a_call_by_name_follows_a_restart() {

@@ -34,7 +34,7 @@ impl Client {
         }
         let name = self.names.entry(key.clone()).or_default();
         if let Some(server) = name.server {
-            self.move_order(call, server);
+            self.move_order(call, server, out);
             if let Some(open) = self.calls.get_mut(&call) {
                 open.to = IpcPort { address: key.0, server };
             }
@@ -90,13 +90,11 @@ impl Client {
     }
 
     /// An ordered call that begins anew may be for another site than before.
-    fn move_order(&mut self, call: Call, server: ServerId) {
+    fn move_order(&mut self, call: Call, server: ServerId, out: &mut Effects) {
         let Some(open) = self.calls.get(&call) else { return };
         let (process, before) = (open.process, open.to.server.site);
-        if before != server.site
-            && let Some(orders) = self.orders.get_mut(&(process, before))
-        {
-            orders.remove(&call);
+        if before != server.site {
+            self.pass_order(call, (process, before), out);
         }
     }
 

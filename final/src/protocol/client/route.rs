@@ -282,13 +282,19 @@ impl Client {
         if !open.flags.has(Flags::ORDERED) {
             return;
         }
-        let key = (open.process, open.to.server.site);
-        if let Some(orders) = self.orders.get_mut(&key) {
-            orders.remove(&call);
-            if orders.is_empty() {
-                self.orders.remove(&key);
-            }
+        self.pass_order(call, (open.process, open.to.server.site), out);
+    }
+
+    /// The one behind it need not wait for it any more, and may be for another life of the site.
+    pub(super) fn pass_order(&mut self, call: Call, key: (ProcessId, SiteId), out: &mut Effects) {
+        let Some(orders) = self.orders.get_mut(&key) else { return };
+        orders.remove(&call);
+        let next = orders.range(call..).next().copied();
+        if orders.is_empty() {
+            self.orders.remove(&key);
         }
-        self.leave_home(RouteKey::of(open), out);
+        if let Some(next) = next {
+            self.leave_home_of(next, out);
+        }
     }
 }
