@@ -118,7 +118,8 @@ impl Default for Counters {
 impl Counters {
     /// How often this happened.
     pub fn get(&self, note: Note) -> u64 {
-        self.0[note as usize]
+        // Another site may count less than this one.
+        self.0.get(note as usize).copied().unwrap_or(0)
     }
 
     /// All of them, in the order of [`Note::ALL`].

@@ -4,12 +4,22 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use unavez::protocol::{
-    ClientId, ClientPort, Config, Entries, Kind, Note, Packet, ServerId, SiteId, Token,
+    ClientId, ClientPort, Config, Entries, Kind, Note, Packet, ServerId, SiteId, SiteReply, Token,
 };
 
 use crate::pair::{Pair, bytes, config, ms, names, request, secs};
 
 const FROM: ([u8; 4], u16) = ([192, 0, 2, 7], 53);
+
+/// Another site counts fewer things than this one, or claims to: what it does not count is 0.
+#[test]
+fn counters_of_another_site_may_be_fewer() {
+    let reply = [vec![0, 0, 0, 2], vec![0; 8 + 8 + 6 * 8]].concat();
+    let Some(SiteReply::Counters { counters, .. }) = SiteReply::decode(&reply) else {
+        panic!("it can be read");
+    };
+    assert!(Note::ALL.iter().all(|note| counters.get(*note) == 0));
+}
 
 /// Whoever does not know the client's port guesses in vain: replies under thousands of ids end nothing
 /// (R8, R17).
