@@ -94,6 +94,38 @@ fn a_reply_that_cannot_be_read_was_executed() {
     assert_eq!((error, error.conclude()), (TypedError::OtherType, Conclusion::Executed));
 }
 
+/// The code that reads a request, or writes a reply, panics: the call ends, and the pool, whose service
+/// has an odd name, still serves.
+#[test]
+fn types_that_panic_end_their_call_only() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(from = "u8", into = "u8")]
+    struct Fussy(u8);
+    impl From<u8> for Fussy {
+        fn from(byte: u8) -> Fussy {
+            assert_ne!(byte, 1, "as the test wants it");
+            Fussy(byte)
+        }
+    }
+    impl From<Fussy> for u8 {
+        fn from(fussy: Fussy) -> u8 {
+            assert_ne!(fussy.0, 2, "as the test wants it");
+            fussy.0
+        }
+    }
+    impl Clone for Fussy {
+        fn clone(&self) -> Fussy {
+            Fussy(self.0)
+        }
+    }
+    let at = site();
+    let service = serve(&at, "odd\0name", 1, |fussy: Fussy| fussy).unwrap();
+    let client: TypedClient<u8, u8> = TypedClient::new(&at, service.port());
+    assert_eq!(client.call(&1), Err(TypedError::Undecodable));
+    assert_eq!(client.call(&2), Err(TypedError::TooLong));
+    assert_eq!(client.call(&3), Ok(3));
+}
+
 /// A request that is too long is not sent.
 #[test]
 fn a_request_that_does_not_fit_is_not_sent() {

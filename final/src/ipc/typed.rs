@@ -184,7 +184,9 @@ where
     for _ in 0..workers {
         let (server, function) = (Arc::clone(&service.server), Arc::clone(&function));
         let work = move || work(&server, |body| answer(body, &*function));
-        service.workers.push(thread::Builder::new().name(name.into()).spawn(work)?);
+        // A thread's name ends at its first zero.
+        let thread = thread::Builder::new().name(name.replace('\0', " "));
+        service.workers.push(thread.spawn(work)?);
     }
     Ok(service)
 }
@@ -230,16 +232,18 @@ where
     Q: DeserializeOwned,
     A: Serialize,
 {
-    let answer = match decode(body) {
+    // The types may have code of their own that reads and writes them.
+    let answer = match caught(|| decode(body)).flatten() {
         None => Answer::Undecodable,
-        // What the function shares with other calls is its own to keep whole.
-        Some(request) => match catch_unwind(AssertUnwindSafe(|| function(request))) {
-            Ok(reply) => Answer::Reply(reply),
-            Err(_) => Answer::Panicked,
-        },
+        Some(request) => caught(|| function(request)).map_or(Answer::Panicked, Answer::Reply),
     };
     let too_long = || encode(&Answer::<()>::TooLong).expect("it is four bytes");
-    encode(&answer).unwrap_or_else(too_long)
+    caught(|| encode(&answer)).flatten().unwrap_or_else(too_long)
+}
+
+/// `None` if it panics. What it shares with other calls is its own to keep whole.
+fn caught<T>(run: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(run)).ok()
 }
 
 fn read<A: DeserializeOwned>(reply: Result<RawMsg, CallError>) -> Result<A, TypedError> {
