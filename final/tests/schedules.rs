@@ -307,6 +307,30 @@ fn a_deadline_set_in_leaving_is_met() {
     });
 }
 
+/// A thread does not find what it waits for, but in looking it brings what the leader waits for, as when
+/// requests are found to have come too late: the leader is woken.
+#[test]
+fn what_is_brought_in_looking_wakes() {
+    explore(|| {
+        let scene = Scene::new();
+        let leader = scene.wait(2);
+        let looks = scene.spawn(|door| {
+            let mut brought = false;
+            let look = |model: &mut Model| {
+                if !std::mem::replace(&mut brought, true) {
+                    model.bring(2);
+                }
+                model.take(1)
+            };
+            door.wait(1, None, look).unwrap();
+        });
+        leader.join().unwrap();
+        scene.world.send(1);
+        looks.join().unwrap();
+        scene.end();
+    });
+}
+
 /// What a thread waits for is brought by another thread and no datagram, as when a call is called off:
 /// it is woken, whether it leads or follows.
 #[test]

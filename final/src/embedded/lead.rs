@@ -235,6 +235,8 @@ impl<I: Inside, S: Sleep> Door<I, S> {
         waits_for: I::Event,
         until: Option<Time>,
     ) -> MutexGuard<'a, I> {
+        // What `look` did may be due earlier than others sleep, or be what they wait for.
+        self.settle(&mut inside);
         let wake = Arc::new(Condvar::new());
         inside.crew().followers.push(Follower { who, waits_for, wake: Arc::clone(&wake) });
         let mut inside = match until.map(|until| until.saturating_sub(self.sleep.now())) {
