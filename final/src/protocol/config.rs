@@ -9,6 +9,9 @@ use super::wire::{BODY_MAX, UNLIMITED};
 /// stranger in a hundred is taken for one.
 pub const EVICTED_LEN: usize = 16 << 20;
 
+/// The longest of all durations.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// What a site is tuned by. The defaults suit the Internet; [`Config::lan`] a local network.
 ///
 /// All durations are of running time unless said otherwise. Memory, at worst: see
@@ -184,6 +187,7 @@ impl Config {
     /// # Panics
     /// It does not hold; the message says what.
     pub(crate) fn check(self) -> Config {
+        self.check_durations();
         let carried = Duration::from_millis(u64::from(UNLIMITED) - 1);
         assert!(self.patience_default <= carried, "a request carries 49 days of patience at most");
         assert!(self.rto_min >= Duration::from_millis(1), "a request carries its rto in ms");
@@ -212,5 +216,23 @@ impl Config {
         assert!(periods.contains(&self.heartbeat_every), "clients ask no more often, and no less");
         assert!(self.drift_ppm < 1_000_000 && !self.heartbeat_every.is_zero());
         self
+    }
+
+    /// None may be so long that a clock plus some of them is no time any more.
+    fn check_durations(&self) {
+        let all = [
+            self.rto_initial,
+            self.rto_max,
+            self.backoff_max,
+            self.accept_max,
+            self.patience_kept_max,
+            self.drain_time,
+            self.port_life_max,
+            self.token_max,
+            self.busy_after,
+        ];
+        assert!(all.iter().all(|it| *it <= LONGEST), "nothing lasts for more than a year");
+        let busy_after = self.busy_after.as_millis();
+        assert!(busy_after <= u128::from(u32::MAX), "a BUSY carries it in ms");
     }
 }

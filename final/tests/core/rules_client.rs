@@ -1,6 +1,8 @@
 //! The client's half, rule by rule: R2 to R5, R8, R9, R11 to R19.
 
 use std::collections::BTreeSet;
+use std::panic::catch_unwind;
+use std::time::Duration;
 
 use unavez::protocol::{
     Config, Flags, Kind, NotExecuted, Note, Outcome, ProcessId, Ran, Reason, Request, Target,
@@ -106,6 +108,28 @@ fn a_short_call_costs_two_packets() {
         pair.at_client(&reply);
         assert_eq!(pair.client.sent.len(), packets);
     }
+}
+
+/// A year is the longest duration that a site can be tuned by; with some of them all clocks go on.
+#[test]
+fn no_duration_is_too_long_for_a_clock() {
+    let set = |it: Duration| Config {
+        rto_initial: it,
+        rto_max: it,
+        backoff_max: it,
+        accept_max: it,
+        patience_kept_max: it,
+        drain_time: it,
+        port_life_max: it,
+        token_max: it,
+        ..config()
+    };
+    let mut pair = Pair::new(set(secs(366 * 24 * 3600)));
+    let (_, first) = pair.ask_with(Request { patience: None, ..request("debit 10") });
+    let reply = pair.run(&first);
+    pair.at_client(&reply);
+    pair.pass(secs(10));
+    assert!(catch_unwind(|| Pair::new(set(Duration::MAX))).is_err());
 }
 
 /// Nothing goes on: no deadline, once the life has lasted for a packet's. A call comes and is over, its time passes: again none (R5).
