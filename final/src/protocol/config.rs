@@ -209,6 +209,8 @@ impl Config {
         );
         assert!(self.port_life.as_millis() < u128::from(u32::MAX), "a reply carries it in ms");
         assert!(self.reply_max <= BODY_MAX, "a reply is one datagram");
+        // Before it stand which request it is, and how long the name is.
+        assert!(self.name_max <= BODY_MAX - 12, "a name is asked for in one datagram");
         assert!(self.evicted_len > 0 && self.evicted_len.is_multiple_of(8), "whole words");
         assert!(self.packet_lifetime <= Duration::from_secs(3600), "no packet lives for an hour");
         assert!(self.patience_kept_max >= self.accept_max, "a reply is kept while it is asked for");

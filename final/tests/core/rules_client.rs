@@ -5,8 +5,8 @@ use std::panic::catch_unwind;
 use std::time::Duration;
 
 use unavez::protocol::{
-    Config, Flags, Kind, NotExecuted, Note, Outcome, ProcessId, Ran, Reason, Request, Target,
-    Unknown,
+    BODY_MAX, Config, Flags, Kind, NotExecuted, Note, Outcome, ProcessId, Ran, Reason, Request,
+    Target, Unknown,
 };
 
 use crate::pair::{ASKS, Pair, config, floor, ms, names, of_kind, request, secs};
@@ -108,6 +108,20 @@ fn a_short_call_costs_two_packets() {
         pair.at_client(&reply);
         assert_eq!(pair.client.sent.len(), packets);
     }
+}
+
+/// The longest name that a site can be set to take fits the request that asks for it (R10).
+#[test]
+fn the_longest_name_fits_a_datagram() {
+    // Which request, and how long the name is.
+    let longest = BODY_MAX - 12;
+    let mut pair = Pair::new(Config { name_max: longest, ..config() });
+    let name = "x".repeat(longest);
+    pair.serve(&name);
+    let (_, sent) = pair.ask_for(&pair.by_name(&name), request("debit 10")).unwrap();
+    assert_eq!(pair.answer(&sent[0]).kind.name(), "REPLY");
+    let longer = Config { name_max: longest + 1, ..config() };
+    assert!(catch_unwind(|| Pair::new(longer)).is_err());
 }
 
 /// A year is the longest duration that a site can be tuned by; with some of them all clocks go on.
