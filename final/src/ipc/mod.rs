@@ -24,7 +24,23 @@ use std::time::Duration;
 use crate::clock;
 use crate::protocol::Time;
 
-/// The moment at which this time is over, or none if no clock goes so far.
+/// The moment at which this time is over, or none if no clock of the kernel goes so far.
 fn after(time: Duration) -> Option<Time> {
-    clock::now().running.checked_add(time)
+    let at = clock::now().running.checked_add(time)?;
+    (at.as_nanos() <= i64::MAX as u128).then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel takes a wait that is longer than its clocks go for a mistake, and returns at once:
+    /// the thread would turn in circles (R5).
+    #[test]
+    fn a_wait_beyond_all_clocks_is_endless() {
+        assert!(after(Duration::from_secs(200 * 366 * 24 * 3600)).is_some());
+        for long in [Duration::from_secs(u64::MAX - (1 << 40)), Duration::MAX] {
+            assert_eq!(after(long), None);
+        }
+    }
 }
