@@ -68,12 +68,12 @@ fn full_windows_stay_within_the_stated_bound() {
     let clients = std::env::var("UNAVEZ_CLIENTS").map_or(1_000, |text| text.parse().unwrap());
     let records = clients * WINDOW as usize;
     let config = Config {
-        // No stranger is challenged before half of them is there.
+        // Nobody is challenged before half of each table is full.
         clients_max: 2 * clients + 2,
         clients_per_address_max: 2 * clients,
-        records_max: records,
+        records_max: 2 * records + 2,
         // Each call in service reserves the longest reply, each reply what it has.
-        bytes_max: 64 * records + 2 * unavez::protocol::BODY_MAX,
+        bytes_max: 2 * (64 * records + 2 * unavez::protocol::BODY_MAX),
         window_max: 64,
         ..Config::default()
     };

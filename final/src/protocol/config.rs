@@ -164,7 +164,9 @@ impl Config {
 
     /// After how long without a word a client that should be asking is taken for gone (R30).
     pub fn orphan_after(&self) -> Duration {
-        (self.heartbeat_every * self.heartbeats_missed_max).max(self.backoff_max) * 3 / 2
+        // Each wait is drawn up to half as long again.
+        let silence = self.heartbeat_every * self.heartbeats_missed_max;
+        silence.max(self.backoff_max * 3 / 2) * 3 / 2
     }
 
     /// How long after the last packet of a client and the end of its last call it may be evicted (R35).

@@ -32,7 +32,7 @@ pub struct Now {
     pub boot: Time,
 }
 
-/// Names a process of this site.
+/// Names a process of this site. The greatest number is the site's own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProcessId(pub u64);
 

@@ -183,11 +183,15 @@ fn a_forgotten_call_is_refused() {
     assert_eq!(pair.server.count(Note::Executed), 2);
 }
 
-/// No room for a record, or for the bytes of a reply: BUSY, and nothing is marked (R26).
+/// No room for a record, or for the bytes of a reply: BUSY, and nothing is marked (R26). The client has a
+/// token, or it would be challenged.
 #[test]
 fn without_room_a_request_is_put_off() {
     for (records_max, bytes_max) in [(1, usize::MAX), (9, unavez::protocol::BODY_MAX)] {
         let mut pair = Pair::new(Config { records_max, bytes_max, ..config() });
+        let (_, before) = pair.ask("debit 5");
+        let reply = pair.run(&before);
+        pair.at_client(&reply);
         let (_, first) = pair.ask("debit 10");
         let (_, second) = pair.ask("debit 20");
         pair.at_server(&first);

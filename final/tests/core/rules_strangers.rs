@@ -282,3 +282,23 @@ fn a_client_that_moved_is_found_again() {
     pair.at_client(&reply);
     assert_eq!(pair.outcome(call), Some(&Outcome::Reply("done".into())));
 }
+
+/// Pretended clients without tokens fill half of the records at most: whoever comes then is challenged,
+/// not put off, and with its token there is room (R36).
+#[test]
+fn half_of_the_records_is_for_validated_addresses() {
+    let mut pair = Pair::new(Config { records_max: 64, ..config() });
+    let (_, first) = pair.ask("debit 10");
+    let mut greedy = first.clone();
+    greedy.client.port.0 ^= 1;
+    for seq in 1..=64 {
+        greedy.seq = seq;
+        pair.at_server(&greedy);
+    }
+    assert_eq!(pair.server.site.entries().records, 33);
+    let challenge = pair.answer(&first);
+    assert_eq!(challenge.kind.name(), "CHALLENGE");
+    let again = pair.at_client(&challenge)[0].clone();
+    assert_eq!(names(&pair.at_server(&again)), [] as [&str; 0]);
+    assert_eq!(pair.server.site.entries().records, 34);
+}

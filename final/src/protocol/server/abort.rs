@@ -54,10 +54,10 @@ impl Server {
         let stranger = !known
             && ((self.evicted.has(&call.client)
                 && !self.config.is_broken(Broken::AbortOfEvictedProves))
-                || (!came.valid && self.strangers_must_show_a_token())
                 || !self.takes_stranger(came, out));
+        let challenged = !came.valid && self.must_show_a_token(known);
         let idempotent = came.packet.flags.has(Flags::IDEMPOTENT);
-        if idempotent || stranger || !self.fits(call, floor) {
+        if idempotent || stranger || challenged || !self.fits(call, floor) {
             return Fate::Maybe;
         }
         if !known {

@@ -1,7 +1,8 @@
 //! Ordered requests (R33): each is handed over after the one before it.
 //!
 //! Invariant: when an ordered request is handed over, all before it in its chain were handed over,
-//! never will be, or lie below the floor.
+//! never will be, or lie below the floor. (One that was called off before it came named none before
+//! it, so what comes after it waits for the floor.)
 
 use super::super::broken::Broken;
 use super::super::effects::Effects;

@@ -1,6 +1,7 @@
 //! REQUEST and HEARTBEAT: is it new, and if not, what became of it?
 
 use super::super::broken::Broken;
+use super::super::config::Config;
 use super::super::effects::Effects;
 use super::super::ids::CallId;
 use super::super::note::Note;
@@ -32,7 +33,7 @@ impl Server {
             out.note(Note::ClosedRefused);
             return self.refuse(came, Ran::Maybe, Reason::PortClosed, out);
         }
-        if !known && !came.valid && self.strangers_must_show_a_token() {
+        if !came.valid && self.must_show_a_token(known) {
             return self.challenge(came, out);
         }
         if !self.has_room(came, known, out) {
@@ -56,8 +57,12 @@ impl Server {
         }
     }
 
-    pub(super) fn strangers_must_show_a_token(&self) -> bool {
-        2 * self.tombstones.len() > self.config.clients_max
+    /// Half of each table is for those who are where they say (R36).
+    pub(super) fn must_show_a_token(&self, known: bool) -> bool {
+        let Config { clients_max, records_max, bytes_max, .. } = self.config;
+        (!known && 2 * self.tombstones.len() > clients_max)
+            || 2 * self.records > records_max
+            || 2 * self.bytes > bytes_max
     }
 
     pub(super) fn refuse(&self, came: Came, ran: Ran, reason: Reason, out: &mut Effects) {
