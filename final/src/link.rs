@@ -109,14 +109,17 @@ impl Way {
 
         let copies = if lost { 0 } else { 1 + u32::from(doubled) };
         let mut done = Ok(());
-        // Of a datagram that is doubled and held back, one copy is early and one is late.
-        for _ in u32::from(held)..copies {
-            done = send(to, datagram);
+        // Of a datagram that is doubled and held back, one copy is early and one is late. It is refused
+        // if no copy leaves (R3).
+        for number in u32::from(held)..copies {
+            let sent = send(to, datagram);
+            done = if number == 0 { sent } else { done.or(sent) };
         }
         self.release(&mut send);
         if held {
             let (since, datagram) = (Instant::now(), datagram.to_vec());
             self.held.push(Held { since, overtaken_by, to, datagram });
+            return Ok(());
         }
         done
     }
@@ -234,5 +237,22 @@ mod tests {
             way.pass(to, b"next", &mut send).unwrap();
         }
         assert_eq!(arrived, 0);
+    }
+
+    /// A datagram of which one copy left is no unsent one (R3), whichever that was.
+    #[test]
+    fn one_copy_that_leaves_is_enough() {
+        let to = SocketAddr::from(([127, 0, 0, 1], 7373));
+        let link = |double, reorder| Link { double, reorder, ..Link::default() };
+        for (link, results, expected) in [
+            (link(1.0, 0.0), [Ok(()), Err(())], Ok(())),
+            (link(1.0, 0.0), [Err(()), Ok(())], Ok(())),
+            (link(1.0, 0.0), [Err(()), Err(())], Err(())),
+            (link(1.0, 1.0), [Err(()), Err(())], Ok(())),
+        ] {
+            let mut results = results.into_iter();
+            let sent = Way::new(link).pass(to, b"x", |_, _| results.next().unwrap());
+            assert_eq!(sent, expected);
+        }
     }
 }
