@@ -34,20 +34,20 @@ fn kinds() -> [Kind; 12] {
     ]
 }
 
-/// `{{#packets}}`: every kind with its header and what it says about itself in `wire.rs`.
+/// `{{#packets}}`: every kind with its header and what it says about itself in `kind.rs`.
 pub(crate) fn packets_table() -> Result<String, String> {
-    let source = source("wire.rs")?;
+    let source = source("kind.rs")?;
     let described = variants(block(&source, "pub enum Kind {")?);
     let mut rows = String::new();
     for (kind, variant) in kinds().iter().zip(&described) {
         let name = kind.name();
         if variant.name.to_uppercase() != name.replace('_', "") {
-            return Err(format!("`{}` of wire.rs is not {name}", variant.name));
+            return Err(format!("`{}` of kind.rs is not {name}", variant.name));
         }
         let (way, meaning) = variant.docs.split_once(": ").unwrap_or(("", &variant.docs));
         let stated = way == "Client to server";
         if stated != kind.is_to_server() {
-            return Err(format!("wire.rs says \"{way}\" of {name}"));
+            return Err(format!("kind.rs says \"{way}\" of {name}"));
         }
         let _ = writeln!(
             rows,
@@ -60,11 +60,11 @@ pub(crate) fn packets_table() -> Result<String, String> {
         );
     }
     if kinds().len() != described.len() {
-        return Err("wire.rs has another number of kinds".into());
+        return Err("kind.rs has another number of kinds".into());
     }
     let head = "<th>kind</th><th>way</th><th>bytes of header</th><th>what only it carries</th>\
                 <th>meaning</th>";
-    Ok(table("The packets, from <code>final/src/protocol/wire.rs</code>.", head, &rows))
+    Ok(table("The packets, from <code>final/src/protocol/kind.rs</code>.", head, &rows))
 }
 
 /// `{{#limits}}`: every field of `Config` with its default, and its reason from `config.rs`.

@@ -4,7 +4,7 @@
 --   wireshark -X lua_script:final/tools/unavez.lua
 --   tshark -X lua_script:final/tools/unavez.lua -i lo -O unavez udp
 --
--- UDP is recognised by its first bytes, on any port. The layout is that of src/protocol/wire.rs.
+-- UDP is recognised by its first bytes, on any port. The layout is that of src/protocol/{wire,kind}.rs.
 -- Invariant: no byte is read before it is known to be there, so that no packet makes an error of Lua.
 
 local unavez = Proto("unavez", "unavez: exactly-once request and reply")

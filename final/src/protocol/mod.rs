@@ -12,6 +12,7 @@ mod datagram;
 mod effects;
 mod evicted;
 mod ids;
+mod kind;
 mod note;
 mod outcome;
 mod rtt;
@@ -31,11 +32,9 @@ pub use datagram::{Datagrams, packets};
 pub use ids::{
     CallId, ClientId, ClientPort, Epoch, IpcPort, ParsePortError, ServerId, ServerPort, SiteId,
 };
+pub use kind::{Fate, Flags, Grant, Kind, Ran, Reason, Token};
 pub use note::{Counters, Note};
 pub use outcome::{NotExecuted, Outcome, SendError, Unknown};
 pub use site::{Action, Call, Entries, Incoming, Now, ProcessId, Request, Site, Target, Time};
 pub use timers::{Timer, Timers};
-pub use wire::{
-    BODY_MAX, DATAGRAM_MAX, Fate, Flags, Grant, HEADER_MAX, Kind, Packet, Ran, Reason, Token,
-    UNLIMITED, WireError,
-};
+pub use wire::{BODY_MAX, DATAGRAM_MAX, HEADER_MAX, Packet, UNLIMITED, WireError};

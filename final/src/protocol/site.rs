@@ -13,11 +13,12 @@ use super::config::Config;
 use super::datagram::packets;
 use super::effects::Effects;
 use super::ids::{CallId, Epoch, IpcPort, ServerPort, SiteId};
+use super::kind::Flags;
 use super::note::{Counters, Note};
 use super::outcome::{Outcome, SendError, Unknown};
 use super::server::Server;
 use super::timers::Timer;
-use super::wire::{Flags, Packet};
+use super::wire::Packet;
 
 /// A moment, as the time since an origin that the driver chooses, the same for all events.
 pub type Time = Duration;

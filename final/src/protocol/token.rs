@@ -7,8 +7,8 @@ use std::time::Duration;
 use siphasher::sip::SipHasher24;
 
 use super::ids::SiteId;
+use super::kind::Token;
 use super::site::Time;
-use super::wire::Token;
 
 /// Gives tokens and knows its own again; the key is drawn for each epoch.
 #[derive(Debug)]

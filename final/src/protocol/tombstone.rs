@@ -9,8 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 
 use super::ids::ServerPort;
+use super::kind::{Flags, Ran, Reason};
 use super::site::Time;
-use super::wire::{BODY_MAX, Flags, Ran, Reason};
+use super::wire::BODY_MAX;
 
 /// The bytes of a tombstone, with its place in the table, without its window.
 pub(crate) const TOMBSTONE_LEN: usize = 2 * (size_of::<Tombstone>() + 64);

@@ -4,10 +4,11 @@ use super::super::broken::Broken;
 use std::time::Duration;
 
 use super::super::effects::Effects;
+use super::super::kind::{Fate, Flags, Grant, Kind, Ran, Reason, Token};
 use super::super::note::Note;
 use super::super::outcome::{NotExecuted, Outcome, Unknown};
 use super::super::site::{Call, Time};
-use super::super::wire::{Fate, Flags, Grant, Kind, Packet, Ran, Reason, Token};
+use super::super::wire::Packet;
 use super::{Client, HEARTBEAT_MAX, HEARTBEAT_MIN, SAMPLED, Stage, Try};
 
 impl Client {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::effects::Effects;
+use super::super::kind::{Flags, Kind};
 use super::super::note::Note;
 use super::super::outcome::{NotExecuted, Unknown};
 use super::super::site::{Call, Time};
-use super::super::wire::{Flags, Kind, Packet, UNLIMITED};
+use super::super::wire::{Packet, UNLIMITED};
 use super::{Client, Open, SAMPLED, Stage, Try, request_hash};
 
 impl Client {

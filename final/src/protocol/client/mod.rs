@@ -21,13 +21,14 @@ use siphasher::sip::SipHasher13;
 use super::config::Config;
 use super::effects::Effects;
 use super::ids::{ClientId, ClientPort, Epoch, IpcPort, SiteId};
+use super::kind::{Flags, Token};
 use super::note::Note;
 use super::outcome::{NotExecuted, Outcome, SendError, Unknown};
 use super::rtt::RoundTrip;
 use super::site::{Action, Call, ProcessId, Request, Target, Time};
 use super::table::Table;
 use super::timers::Timer;
-use super::wire::{BODY_MAX, Flags, Token};
+use super::wire::BODY_MAX;
 use names::Name;
 use route::{Port, Route, RouteKey};
 

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use super::super::builtin::{SiteReply, SiteRequest};
 use super::super::effects::Effects;
 use super::super::ids::{IpcPort, ServerId};
+use super::super::kind::Flags;
 use super::super::outcome::{NotExecuted, Outcome};
 use super::super::site::{Call, Request};
-use super::super::wire::{BODY_MAX, Flags};
+use super::super::wire::BODY_MAX;
 use super::route::RouteKey;
 use super::{Client, Open, PeerKey, SITE, Stage};
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 use super::super::broken::Broken;
 use super::super::effects::Effects;
 use super::super::ids::{ClientPort, Epoch, SiteId};
+use super::super::kind::{Flags, Grant};
 use super::super::site::{Call, ProcessId, Time};
 use super::super::timers::Timer;
-use super::super::wire::{Flags, Grant};
 use super::{Client, Open, SAMPLED, Stage, Try};
 
 /// Which process asks which life of which site.

@@ -2,9 +2,9 @@
 
 use super::super::broken::Broken;
 use super::super::effects::Effects;
+use super::super::kind::{Fate, Flags, Kind, Reason};
 use super::super::note::Note;
 use super::super::tombstone::{Standing, State};
-use super::super::wire::{Fate, Flags, Kind, Reason};
 use super::{Came, Server};
 
 impl Server {

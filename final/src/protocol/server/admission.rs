@@ -3,10 +3,11 @@
 use super::super::broken::Broken;
 use super::super::effects::Effects;
 use super::super::ids::CallId;
+use super::super::kind::{Flags, Kind, Ran, Reason};
 use super::super::note::Note;
 use super::super::timers::Timer;
 use super::super::tombstone::{Answer, Record, State, Tombstone};
-use super::super::wire::{BODY_MAX, Flags, Kind, Ran, Reason, UNLIMITED};
+use super::super::wire::{BODY_MAX, UNLIMITED};
 use super::{Came, Server};
 use std::time::Duration;
 

@@ -5,10 +5,11 @@ use bytes::Bytes;
 
 use super::super::effects::Effects;
 use super::super::ids::{CallId, ClientId, ServerId, ServerPort};
+use super::super::kind::{Fate, Flags, Grant, Kind, Ran, Reason};
 use super::super::note::Note;
 use super::super::outcome::SendError;
 use super::super::tombstone::{Answer, Record, State};
-use super::super::wire::{Fate, Flags, Grant, Kind, Packet, Ran, Reason};
+use super::super::wire::Packet;
 use super::request::reply_len;
 use super::{Came, Server};
 

@@ -6,11 +6,11 @@
 use super::super::broken::Broken;
 use super::super::effects::Effects;
 use super::super::ids::{CallId, ClientId};
+use super::super::kind::Reason;
 use super::super::note::Note;
 use super::super::site::Time;
 use super::super::timers::Timer;
 use super::super::tombstone::State;
-use super::super::wire::Reason;
 use super::Server;
 
 /// How many of the least recently heard clients are looked at when room is needed.

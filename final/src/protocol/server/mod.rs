@@ -19,13 +19,14 @@ use super::config::Config;
 use super::effects::Effects;
 use super::evicted::Evicted;
 use super::ids::{CallId, ClientId, Epoch, ServerId, ServerPort, SiteId};
+use super::kind::{Flags, Kind, Token};
 use super::note::Note;
 use super::site::{ProcessId, Time};
 use super::table::{LinkedTable, Table};
 use super::timers::Timer;
 use super::token::Tokens;
 use super::tombstone::{Record, Tombstone};
-use super::wire::{Flags, Kind, Packet, Token};
+use super::wire::Packet;
 use forget::Ripe;
 
 #[derive(Debug)]

@@ -6,12 +6,13 @@ use bytes::Bytes;
 use super::super::builtin::{SiteReply, SiteRequest};
 use super::super::effects::Effects;
 use super::super::ids::{CallId, ServerId, ServerPort};
+use super::super::kind::{Fate, Flags, Grant, Kind, Ran, Reason};
 use super::super::note::Note;
 use super::super::outcome::SendError;
 use super::super::site::{Action, Entries, Incoming, ProcessId};
 use super::super::timers::Timer;
 use super::super::tombstone::{Answer, State};
-use super::super::wire::{Fate, Flags, Grant, Kind, Packet, Ran, Reason};
+use super::super::wire::Packet;
 use super::{Came, Port, Server};
 
 /// A queue holds some more calls than have records before those that were marked are dropped from it.

@@ -4,10 +4,10 @@ use super::super::broken::Broken;
 use super::super::config::Config;
 use super::super::effects::Effects;
 use super::super::ids::CallId;
+use super::super::kind::{Flags, Grant, Kind, Ran, Reason};
 use super::super::note::Note;
 use super::super::timers::Timer;
 use super::super::tombstone::{Answer, Record, Standing, State};
-use super::super::wire::{Flags, Grant, Kind, Ran, Reason};
 use super::{Came, Server};
 
 impl Server {
