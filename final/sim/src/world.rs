@@ -16,7 +16,7 @@ use crate::scenario::{Fault, Mishap, Scenario, When};
 use crate::trace::{Trace, label, told};
 
 /// A run that has not come to rest after so many events never will.
-const EVENTS_MAX: u32 = 100_000;
+const EVENTS_MAX: u32 = 1_000_000;
 /// How long a driver takes that does not read all at once.
 const READ_TIME: Time = Time::from_millis(1);
 
