@@ -258,6 +258,20 @@ fn no_answer_hurries_a_copy() {
     assert_eq!(pair.client.sent.len(), 1);
 }
 
+/// A server without room answers each copy: the client goes on asking at its first pace, which only silence
+/// doubles (R11). Else the next of many ordered calls would be asked for seconds after its turn has come.
+#[test]
+fn an_answer_ends_the_doubling() {
+    let mut pair = Pair::new(Config { records_max: 0, ..config() });
+    let (_, first) = pair.ask("debit 10");
+    let busy = pair.answer(&first);
+    for attempt in 2..=6 {
+        pair.at_client(&busy);
+        pair.pass_at_client(ms(1501));
+        assert!(pair.client.sent.last().unwrap().1.attempt >= attempt);
+    }
+}
+
 /// A service of 300 ms over a path of 20 ms, after a lost copy: the sample is the path's (R12).
 #[test]
 fn the_service_is_no_part_of_a_sample() {

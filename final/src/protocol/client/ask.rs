@@ -61,7 +61,8 @@ impl Client {
         if it.attempt > 0 {
             out.note(Note::Retransmitted);
         }
-        let doubled = peer.round_trip.timeout(&config) * (1 << it.attempt.min(16));
+        // It waits longer for every copy that brought no answer: a BUSY is one.
+        let doubled = peer.round_trip.timeout(&config) * (1 << open.silent.min(it.attempt).min(16));
         let rto = out.jittered(doubled.min(config.backoff_max));
         it.attempt += 1;
         it.sent_at[it.attempt as usize % SAMPLED] = out.now.running;
