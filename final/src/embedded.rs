@@ -263,19 +263,18 @@ impl lead::Sleep for Sleepers {
 
     fn sleep(&self, who: Sleeper, socket: bool, until: Option<Time>) {
         let so_long = until.map(|until| until.saturating_sub(self.now()));
-        self.bell(who).sleep(socket.then_some(&*self.socket), so_long);
+        match who {
+            Sleeper::Leader => self.socket.sleep(&self.leader, so_long),
+            Sleeper::Background => {
+                self.background.sleep(socket.then_some(&*self.socket), so_long);
+            }
+        }
     }
 
     fn wake(&self, who: Sleeper) {
-        self.bell(who).ring();
-    }
-}
-
-impl Sleepers {
-    fn bell(&self, who: Sleeper) -> &Bell {
         match who {
-            Sleeper::Leader => &self.leader,
-            Sleeper::Background => &self.background,
+            Sleeper::Leader => self.socket.wake(&self.leader),
+            Sleeper::Background => self.background.ring(),
         }
     }
 }

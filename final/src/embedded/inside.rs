@@ -3,7 +3,7 @@
 //! Invariant: one event, then every action; whatever the core hands over is kept until a thread takes
 //! it, and the thread that waits for it is told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use super::network::Network;
 use crate::clock;
 use crate::protocol::{
     Action, Call, CallId, Incoming, Outcome, ProcessId, Request, SendError, ServerPort, Site,
-    Target, Time, Unknown,
+    Table, Target, Time, Unknown,
 };
 
 /// All threads here are one process to the core.
@@ -50,13 +50,13 @@ pub(crate) struct Inside {
     network: Network,
     crew: Crew<Event>,
     /// Calls of which no thread has taken the outcome.
-    calls: HashMap<Call, Open>,
-    clients: HashMap<ClientNumber, Client>,
+    calls: Table<Call, Open>,
+    clients: Table<ClientNumber, Client>,
     calls_max: usize,
     /// Calls in the hands of a thread that are not wanted any more.
-    cancelled: HashMap<CallId, ServerPort>,
+    cancelled: Table<CallId, ServerPort>,
     /// Ports that are open; `false` when they take no more.
-    ports: HashMap<ServerPort, bool>,
+    ports: Table<ServerPort, bool>,
     stopped: bool,
 }
 
@@ -86,11 +86,11 @@ impl Inside {
             site,
             network,
             crew: Crew::default(),
-            calls: HashMap::new(),
-            clients: HashMap::new(),
+            calls: Table::default(),
+            clients: Table::default(),
             calls_max,
-            cancelled: HashMap::new(),
-            ports: HashMap::new(),
+            cancelled: Table::default(),
+            ports: Table::default(),
             stopped: false,
         }
     }

@@ -5,16 +5,15 @@ use std::net::SocketAddr;
 use super::sync::Arc;
 use super::trace::Trace;
 use crate::link::{Link, Way};
-use crate::protocol::{DATAGRAM_MAX, Datagrams, Packet, packets};
-use crate::udp::{Socket, Unsent};
+use crate::protocol::{Datagrams, Packet, packets};
+use crate::udp::{self, Buffer, Socket, Unsent};
 
 #[derive(Debug)]
 pub(crate) struct Network {
     socket: Arc<Socket>,
     datagrams: Datagrams,
     out: Out,
-    /// One byte more than a datagram may have, so that a longer one is seen to be.
-    buffer: Box<[u8; DATAGRAM_MAX + 1]>,
+    buffer: Buffer,
     trace: Trace,
 }
 
@@ -32,7 +31,7 @@ impl Network {
             socket,
             datagrams: Datagrams::default(),
             out: Out { way: link.map(Way::new), unsent: Vec::new() },
-            buffer: Box::new([0; DATAGRAM_MAX + 1]),
+            buffer: udp::buffer(),
             trace,
         }
     }
@@ -53,7 +52,7 @@ impl Network {
     }
 
     pub(crate) fn receive(&mut self) -> Option<(SocketAddr, &[u8])> {
-        let (len, from) = self.socket.receive(&mut self.buffer[..])?;
+        let (len, from) = self.socket.receive(&mut self.buffer)?;
         let datagram = &self.buffer[..len];
         if self.trace.wants_packets() {
             for packet in packets(datagram).flatten() {
