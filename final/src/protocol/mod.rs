@@ -36,5 +36,6 @@ pub use kind::{Fate, Flags, Grant, Kind, Ran, Reason, Token};
 pub use note::{Counters, Note};
 pub use outcome::{NotExecuted, Outcome, SendError, Unknown};
 pub use site::{Action, Call, Entries, Incoming, Now, ProcessId, Request, Site, Target, Time};
+pub(crate) use table::Table;
 pub use timers::{Timer, Timers};
 pub use wire::{BODY_MAX, DATAGRAM_MAX, HEADER_MAX, Packet, UNLIMITED, WireError};
