@@ -110,7 +110,8 @@ impl Audit {
     /// The promise held, or what broke it.
     pub(super) fn verdict(&self) -> String {
         match &self.broken()[..] {
-            [] if self.unknown == 0 => "held: every call ran exactly once".into(),
+            [] if self.replies == self.calls => "held: every call ran exactly once".into(),
+            [] if self.executed == 0 => "held: no call ran, and none had a reply".into(),
             [] => "held: no call ran twice, every reply stands for one run".into(),
             broken => format!("broken: of {} calls, {}", self.calls, broken.join(", ")),
         }
@@ -143,6 +144,16 @@ mod tests {
         let audit = Audit::new(3, &ENDS, &[3, 1]);
         assert!(audit.held() && audit.verdict().starts_with("held"), "{audit:?}");
         assert_eq!((audit.executed, audit.unknown_but_executed), (2, 1));
+    }
+
+    #[test]
+    fn the_verdict_says_what_happened() {
+        let all = Audit::new(1, &[(1, End::Replied)], &[1]);
+        assert_eq!(all.verdict(), "held: every call ran exactly once");
+        let none = Audit::new(1, &[(1, End::NotExecuted)], &[]);
+        assert_eq!(none.verdict(), "held: no call ran, and none had a reply");
+        let some = Audit::new(2, &[(1, End::Replied), (2, End::NotExecuted)], &[1]);
+        assert_eq!(some.verdict(), "held: no call ran twice, every reply stands for one run");
     }
 
     #[test]
