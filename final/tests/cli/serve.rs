@@ -58,6 +58,16 @@ fn request_in_hand_is_answered_before_the_server_stops() {
 }
 
 #[test]
+fn interrupt_on_the_terminal_is_for_the_server_only() {
+    // The terminal sends it to the server's process group, in which the command is not.
+    let serving = Serving::start(&["--", "cut", "-d ", "-f5", "/proc/self/stat"]);
+    let id = nix::unistd::Pid::from_raw(serving.child.id() as i32);
+    let servers = nix::unistd::getpgid(Some(id)).unwrap().to_string();
+    let done = serving.call(&[""]);
+    assert!(done.code == Some(0) && done.out.trim() != servers, "{} is of both", done.out);
+}
+
+#[test]
 fn account_outlives_a_killed_bank() {
     // Two debits, the bank is killed and started again with its ledger, at the same address and as
     // the same site.

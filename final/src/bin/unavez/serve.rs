@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
@@ -174,8 +174,9 @@ impl Service {
 /// Runs a command with a request as its input; gives the reply.
 fn run_command(words: &[OsString], request: &[u8]) -> io::Result<Vec<u8>> {
     let mut command = Command::new(&words[0]);
-    let mut child =
-        command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    // A Ctrl-C in the terminal is for the server, which answers first what it has in hand.
+    command.args(&words[1..]).process_group(0);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     // A request fits the pipe's buffer, so this does not wait for the command. Not all read it.
     let _ = child.stdin.take().expect("it is piped").write_all(request);
     let mut output = Vec::new();
