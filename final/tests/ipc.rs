@@ -4,7 +4,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use unavez::protocol::{self, BODY_MAX, NotExecuted, Note, Unknown};
+use unavez::protocol::{self, BODY_MAX, Config, NotExecuted, Note, Unknown};
 use unavez::{
     CallError, Conclusion, IpcClient, IpcPort, IpcServer, MsgId, Options, RawMsg, SendError, Site,
     SiteError, TypedClient,
@@ -404,4 +404,11 @@ fn the_longest_timeout_is_as_good_as_none() {
     let (request, call) = server.receive_request_timeout(Duration::MAX).unwrap().unwrap();
     server.send_reply(request, call).unwrap();
     assert_eq!(client.receive_reply_of(id).unwrap().body(), "hello");
+    // A request carries 49 days at most; more is that, and never less.
+    let day = Duration::from_secs(24 * 3600);
+    let id = client.send_request(RawMsg::from("hello").timeout(50 * day)).unwrap();
+    let (request, call) = server.receive_request().unwrap();
+    assert!(request.timeout_of(&Config::default()) >= Some(49 * day), "{request:?}");
+    server.send_reply(request, call).unwrap();
+    assert!(client.receive_reply_of(id).is_ok());
 }

@@ -41,7 +41,7 @@ fn fill(clients: u64, config: Config) -> usize {
     let port = site.open_port(ProcessId(1)).unwrap();
     let server = ServerId { site: site.site(), epoch: site.epoch(), port };
     let from: SocketAddr = "127.0.0.1:9".parse().unwrap();
-    let mut bytes = Vec::new();
+    let (mut bytes, mut held) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         for slot in 1..=WINDOW {
             for client in 0..clients {
@@ -57,7 +57,10 @@ fn fill(clients: u64, config: Config) -> usize {
             }
         }
         assert_eq!(site.entries().records, (clients * WINDOW) as usize, "round {round}");
+        held.push(ALLOCATED.current_usage());
     }
+    // What a round leaves behind is freed in the next.
+    assert!(held[held.len() - 1] <= held[0] + held[0] / 20, "{held:?}");
     assert_eq!(site.entries().tombstones, clients as usize);
     ALLOCATED.peak_usage() - before
 }

@@ -74,9 +74,11 @@ fn packets_notes_and_ends_are_events() {
             "{start} {what}: {packets:?}"
         );
     }
+    assert_eq!(packets.len(), 4, "{packets:?}");
     let notes = &seen["unavez::note"];
     assert!(notes.iter().any(|note| note.contains("request handed over")), "{notes:?}");
     let ends = &seen["unavez::call"];
+    assert!(ends.iter().any(|end| end.contains("taken")), "{ends:?}");
     assert!(
         ends.iter()
             .any(|end| end.contains("reply \"hello\"") || end.contains(r#"reply \"hello\""#)),
