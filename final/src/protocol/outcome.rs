@@ -1,6 +1,7 @@
 //! What a caller may conclude (PROTOCOL §1).
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// How a call ended. There is no fourth way, and no call ends twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub enum Outcome {
 }
 
 /// Why a call did not run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum NotExecuted {
     /// The patience ended before the request left this site.
     #[error("the patience ended before the request was sent")]
@@ -53,7 +54,7 @@ pub enum NotExecuted {
 }
 
 /// Why nobody can tell whether a call ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum Unknown {
     /// The patience ended.
     #[error("no reply in time; the service may have run")]
@@ -82,7 +83,7 @@ pub enum Unknown {
 }
 
 /// Why a process may not send; nothing was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum SendError {
     /// The body is longer than [`super::BODY_MAX`], or the name of a service than it may be.
     #[error("the body has more than {max} bytes", max = super::BODY_MAX)]

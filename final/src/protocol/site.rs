@@ -42,7 +42,7 @@ pub struct ProcessId(pub u64);
 pub struct Call(pub u64);
 
 /// Whom a call is for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Target {
     /// This port, in this life of its site.
     Port(IpcPort),
