@@ -28,6 +28,9 @@ pub mod embedded;
 mod fork;
 pub mod ipc;
 pub mod link;
+// Some of it only the library uses, some only the daemon.
+#[allow(dead_code)]
+mod local;
 pub mod protocol;
 mod state;
 mod udp;

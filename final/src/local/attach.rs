@@ -1,0 +1,129 @@
+//! The process's side of the handshake.
+//!
+//! Invariant: it ends, with a channel or a reason, also if the daemon is stopped or is none.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix, connect,
+    recvmsg, send,
+};
+
+use super::bell::Bell;
+use super::hello::{Greeting, HELLO_MAX, Hello, Refusal, Welcome};
+use super::listen::{new_socket, too_long};
+use super::outbox::Outbox;
+use super::path::check_directory;
+use super::queues::Queues;
+use super::shm::Shm;
+use super::{Channel, Kind};
+
+/// How long a process waits for the daemon's answer: a daemon that works answers in milliseconds, also
+/// while thousands come at once.
+pub(crate) const ATTACH_WAIT: Duration = Duration::from_secs(10);
+/// How long it waits until it tries again where too many wait to be accepted.
+const RETRY_AFTER: Duration = Duration::from_millis(10);
+
+/// A process's end of an attachment.
+#[derive(Debug)]
+pub(crate) struct Attachment {
+    pub(crate) welcome: Welcome,
+    pub(crate) outbox: Outbox,
+    pub(crate) bell: Bell,
+}
+
+/// Why a process is not attached.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AttachError {
+    #[error("no daemon at {}: {error}", path.display())]
+    NoDaemon { path: PathBuf, error: io::Error },
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    #[error("the daemon does not answer")]
+    Silent,
+    #[error("what answers is no daemon of this kind")]
+    Garbled,
+    #[error("the channel cannot be used: {0}")]
+    Channel(io::Error),
+}
+
+/// Attaches this process to the daemon that listens there.
+pub(crate) fn attach(path: &Path, kind: Kind) -> Result<Attachment, AttachError> {
+    let until = Instant::now() + ATTACH_WAIT;
+    let socket = open(path, until)
+        .map_err(|error| AttachError::NoDaemon { path: path.to_owned(), error })?;
+    // What cannot be sent any more was refused before it was read.
+    let _ = send(&socket, &Hello { kind }.encode(), SendFlags::NOSIGNAL);
+    let (greeting, memory) = receive(&socket, until)?;
+    match (greeting, memory) {
+        (Greeting::Refused(refusal), _) => Err(refusal.into()),
+        (Greeting::Welcome(_), None) => Err(AttachError::Garbled),
+        (Greeting::Welcome(welcome), Some(memory)) => {
+            let channel: Box<dyn Channel> = match welcome.queues {
+                Some(names) => {
+                    Box::new(Queues::open(&memory, names).map_err(AttachError::Channel)?)
+                }
+                None => Box::new(Shm::open(&memory).map_err(AttachError::Channel)?),
+            };
+            Ok(Attachment { welcome, outbox: Outbox::new(channel), bell: Bell::new(socket) })
+        }
+    }
+}
+
+fn open(path: &Path, until: Instant) -> io::Result<OwnedFd> {
+    check_directory(path)?;
+    let address = SocketAddrUnix::new(path).map_err(|_| too_long())?;
+    let socket = new_socket()?;
+    loop {
+        match connect(&socket, &address) {
+            Ok(()) => return Ok(socket),
+            // Too many wait to be accepted.
+            Err(Errno::AGAIN) if Instant::now() < until => std::thread::sleep(RETRY_AFTER),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn receive(socket: &OwnedFd, until: Instant) -> Result<(Greeting, Option<OwnedFd>), AttachError> {
+    wait(socket, until)?;
+    let mut bytes = [0; HELLO_MAX + 1];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let mut receive =
+        || recvmsg(socket, &mut [io::IoSliceMut::new(&mut bytes)], &mut control, flags);
+    let came = match receive() {
+        // It went before it had read the hello; what it said is there nevertheless.
+        Err(Errno::CONNRESET) => receive(),
+        other => other,
+    };
+    let came = came.map_err(|_| AttachError::Silent)?;
+    if came.bytes == 0 {
+        return Err(AttachError::Silent);
+    }
+    let memory = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    let greeting = Greeting::decode(&bytes[..came.bytes]).map_err(|_| AttachError::Garbled)?;
+    Ok((greeting, memory))
+}
+
+fn wait(socket: &OwnedFd, until: Instant) -> Result<(), AttachError> {
+    loop {
+        let left = Timespec::try_from(until.saturating_duration_since(Instant::now()));
+        let mut sockets = [PollFd::new(socket, PollFlags::IN)];
+        match poll(&mut sockets, left.ok().as_ref()) {
+            Ok(0) => return Err(AttachError::Silent),
+            Err(Errno::INTR) => {}
+            Ok(_) | Err(_) => return Ok(()),
+        }
+    }
+}

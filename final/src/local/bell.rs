@@ -1,0 +1,79 @@
+//! What wakes a side that sleeps: one byte through the socket of the attachment, whose end also tells
+//! that the other side is gone.
+//!
+//! We use the socket instead of an eventfd: an eventfd is one open file for both sides, so a hostile
+//! process could make it block and fill it, and the daemon would hang in its next `write`. Here each
+//! call says for itself that it does not wait. It is one descriptor to each process instead of three.
+//!
+//! Invariant: nothing here blocks, but [`Bell::sleep`].
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+
+/// One side's end of the socket.
+#[derive(Debug)]
+pub(crate) struct Bell(OwnedFd);
+
+/// What was heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It rang, once or more.
+    Rang,
+    /// Nothing.
+    Silence,
+    /// The other side is gone. What it wrote before can still be received.
+    End,
+}
+
+impl Bell {
+    pub(crate) fn new(socket: OwnedFd) -> Bell {
+        Bell(socket)
+    }
+
+    /// Wakes the other side. If there is no room, it was rung often enough; if it is gone, [`Bell::heed`]
+    /// says so.
+    pub(crate) fn ring(&self) {
+        let _ = send(&self.0, &[1], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    }
+
+    /// Takes what has come, so that the next sleep is one.
+    pub(crate) fn heed(&self) -> Heard {
+        let mut byte = [0; 1];
+        match recv(&self.0, &mut byte, RecvFlags::DONTWAIT) {
+            Ok((0, _)) => Heard::End,
+            Ok(_) => Heard::Rang,
+            Err(Errno::AGAIN | Errno::INTR) => Heard::Silence,
+            Err(_) => Heard::End,
+        }
+    }
+
+    /// Sleeps until it rings or the other side is gone, or so long.
+    pub(crate) fn sleep(&self, so_long: Option<Duration>) -> Heard {
+        let so_long = so_long.and_then(|time| Timespec::try_from(time).ok());
+        let mut sockets = [PollFd::new(&self.0, PollFlags::IN)];
+        match poll(&mut sockets, so_long.as_ref()) {
+            Ok(0) | Err(_) => Heard::Silence,
+            Ok(_) => self.heed(),
+        }
+    }
+
+    /// The other side hears the end; what it says after this is not heard any more.
+    pub(crate) fn end(&self) {
+        let _ = shutdown(&self.0, Shutdown::Both);
+    }
+
+    pub(crate) fn try_clone(&self) -> io::Result<Bell> {
+        Ok(Bell(self.0.try_clone()?))
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

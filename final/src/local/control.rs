@@ -1,0 +1,111 @@
+//! How the two sides of a channel wake each other: for each way, a word that says whether the reader
+//! sleeps, and one that says whether the writer waits for room.
+//!
+//! Invariant: whoever says that it sleeps and then finds nothing is rung for what comes next; whoever
+//! says that it waits for room and then finds none is rung when there is. (Each side says it, then
+//! looks; the other does its work, then asks: with a barrier between, one of the two sees the other.)
+
+use super::Way;
+use super::sync::{AtomicU64, Ordering, fence};
+
+/// How many words the control page has.
+pub(crate) const CONTROL_LEN: usize = 512;
+/// From one way's words to the other's.
+const LANE: usize = 256;
+/// Each in a pair of cache lines of its own.
+const HEAD: usize = 0;
+const TAKEN: usize = 1;
+const TAIL: usize = 16;
+const ASLEEP: usize = 32;
+const STARVED: usize = 48;
+
+/// Words that both sides see.
+pub(crate) trait Words {
+    fn words(&self) -> &[AtomicU64];
+}
+
+/// One way's words in the control page.
+#[derive(Debug, Clone)]
+pub(crate) struct Lane<W> {
+    words: W,
+    start: usize,
+}
+
+impl<W: Words> Lane<W> {
+    pub(crate) fn new(words: W, way: Way) -> Lane<W> {
+        assert!(words.words().len() >= CONTROL_LEN, "the control page is there");
+        Lane { words, start: if way == Way::Up { 0 } else { LANE } }
+    }
+
+    // ---- the reader
+
+    /// It says that it sleeps, and looks once more after this.
+    pub(crate) fn sleeps(&self) {
+        self.word(ASLEEP).store(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn woke(&self) {
+        self.word(ASLEEP).store(0, Ordering::SeqCst);
+    }
+
+    /// It has made room. Whether the writer waits for that, and must be rung.
+    pub(crate) fn freed(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.was_set(STARVED)
+    }
+
+    /// It has taken so many messages in all, and acted on all but the last.
+    pub(crate) fn count_taken(&self, taken: u64) {
+        self.word(TAKEN).store(taken, Ordering::Release);
+    }
+
+    // ---- the writer
+
+    /// It has written. Whether the reader sleeps, and must be rung.
+    pub(crate) fn wrote(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.was_set(ASLEEP)
+    }
+
+    /// It waits for room, and looks once more after this.
+    pub(crate) fn starves(&self) {
+        self.word(STARVED).store(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_fed(&self) {
+        self.word(STARVED).store(0, Ordering::SeqCst);
+    }
+
+    /// How many messages the reader has taken, as it says.
+    pub(crate) fn taken(&self) -> u64 {
+        self.word(TAKEN).load(Ordering::Acquire)
+    }
+
+    // ---- a ring
+
+    /// Up to where it was read: the reader's.
+    pub(super) fn head(&self) -> &AtomicU64 {
+        self.word(HEAD)
+    }
+
+    /// Up to where it is written: the writer's.
+    pub(super) fn tail(&self) -> &AtomicU64 {
+        self.word(TAIL)
+    }
+
+    pub(super) fn at(&self, index: usize) -> &AtomicU64 {
+        &self.words.words()[index]
+    }
+
+    /// One bell for each time that it was set.
+    fn was_set(&self, which: usize) -> bool {
+        let word = self.word(which);
+        word.load(Ordering::Relaxed) != 0 && word.swap(0, Ordering::SeqCst) != 0
+    }
+
+    fn word(&self, which: usize) -> &AtomicU64 {
+        &self.words.words()[self.start + which]
+    }
+}

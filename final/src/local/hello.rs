@@ -1,0 +1,191 @@
+//! What is said through the socket before there is a channel: one message each way.
+//!
+//! Invariant: whoever says anything but a whole hello of this version is told why not, if it can
+//! understand that at all, and gets nothing.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bincode::config::{BigEndian, Configuration, Fixint, Limit};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Kind;
+use super::queues::Names;
+use crate::protocol::{Epoch, SiteId};
+
+/// Longer ones are none.
+pub(crate) const HELLO_MAX: usize = 256;
+const MAGIC: [u8; 4] = *b"UVld";
+const VERSION: u16 = 1;
+const CODEC: Configuration<BigEndian, Fixint, Limit<HELLO_MAX>> =
+    bincode::config::standard().with_big_endian().with_fixed_int_encoding().with_limit();
+
+/// A process wants to be attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) kind: Kind,
+}
+
+/// The daemon's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Greeting {
+    /// With it comes the descriptor of the memory.
+    Welcome(Welcome),
+    Refused(Refusal),
+}
+
+/// What a process needs to know of its site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Welcome {
+    pub(crate) site: SiteId,
+    pub(crate) epoch: Epoch,
+    /// Where others reach it.
+    pub(crate) address: SocketAddr,
+    /// The process's number at the site.
+    pub(crate) process: u64,
+    /// The queues, if these are the channel: up, then down.
+    pub(crate) queues: Option<Names>,
+    pub(crate) terms: Terms,
+}
+
+/// What holds for each process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Terms {
+    /// How many of its calls are open at most; more are refused.
+    pub(crate) calls_max: u32,
+    /// How many requests it has in hand and may still be handed, together, at most. A process that
+    /// wants more breaks the channel.
+    pub(crate) takes_max: u32,
+    /// See [`crate::protocol::Config`].
+    pub(crate) patience_default: Duration,
+    pub(crate) reply_max: u32,
+}
+
+/// Why a process is not attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("the daemon speaks version {daemon} of the local protocol, not {asked}")]
+    Version { daemon: u16, asked: u16 },
+    #[error("that is no hello")]
+    Malformed,
+    #[error("the daemon does not serve user {user}; see its options --allow-user, --allow-group")]
+    NotAllowed { user: u32 },
+    #[error("the daemon has as many processes as it may; see its option --processes-max")]
+    TooManyProcesses,
+    #[error("the daemon has no descriptors or memory left for another process")]
+    NoRoom,
+    #[error("no room for another System V queue; see /proc/sys/kernel/msgmni")]
+    NoQueues,
+    #[error("the daemon waited too long for a hello")]
+    TooLate,
+    #[error("the daemon stops")]
+    Stopping,
+}
+
+/// The same in all versions.
+#[derive(Serialize, Deserialize)]
+struct Prefix {
+    magic: [u8; 4],
+    version: u16,
+}
+
+impl Hello {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        encode(&self)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Hello, Refusal> {
+        decode(bytes)
+    }
+}
+
+impl Greeting {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Greeting, Refusal> {
+        decode(bytes)
+    }
+}
+
+fn encode(what: &impl Serialize) -> Vec<u8> {
+    let prefix = Prefix { magic: MAGIC, version: VERSION };
+    bincode::serde::encode_to_vec((prefix, what), CODEC).expect("it is plain data")
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    let malformed = |_| Refusal::Malformed;
+    let (prefix, used): (Prefix, usize) =
+        bincode::serde::decode_from_slice(bytes, CODEC).map_err(malformed)?;
+    if prefix.magic != MAGIC {
+        return Err(Refusal::Malformed);
+    }
+    if prefix.version != VERSION {
+        return Err(Refusal::Version { daemon: VERSION, asked: prefix.version });
+    }
+    let rest = &bytes[used..];
+    let (what, used) = bincode::serde::decode_from_slice(rest, CODEC).map_err(malformed)?;
+    (used == rest.len()).then_some(what).ok_or(Refusal::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::noted::Name;
+    use super::*;
+
+    fn greetings() -> Vec<Greeting> {
+        let name = Name { id: i32::MAX, key: u32::MAX };
+        let terms =
+            Terms { calls_max: 1, takes_max: 2, patience_default: Duration::MAX, reply_max: 1072 };
+        let welcome = Welcome {
+            site: SiteId(7),
+            epoch: Epoch { counter: 1, random: 2 },
+            address: "[2001:db8::1]:7373".parse().unwrap(),
+            process: 1,
+            queues: Some([name; 2]),
+            terms,
+        };
+        let version = Refusal::Version { daemon: 1, asked: 2 };
+        vec![Greeting::Welcome(welcome), Greeting::Refused(version)]
+    }
+
+    /// Both sides understand each other, and what they say fits.
+    #[test]
+    fn what_is_said_is_heard() {
+        for kind in [Kind::Shm, Kind::Sysv] {
+            assert_eq!(Hello::decode(&Hello { kind }.encode()), Ok(Hello { kind }));
+        }
+        for greeting in greetings() {
+            let bytes = greeting.encode();
+            assert!(bytes.len() <= HELLO_MAX, "{} bytes", bytes.len());
+            assert_eq!(Greeting::decode(&bytes), Ok(greeting));
+        }
+    }
+
+    /// Cut, garbled or longer: refused, and said so.
+    #[test]
+    fn what_is_no_hello_is_refused() {
+        let whole = Hello { kind: Kind::Shm }.encode();
+        for end in 0..whole.len() {
+            assert_eq!(Hello::decode(&whole[..end]), Err(Refusal::Malformed));
+        }
+        assert_eq!(Hello::decode(&[&whole[..], &[0]].concat()), Err(Refusal::Malformed));
+        assert_eq!(Hello::decode(&[0xff; HELLO_MAX]), Err(Refusal::Malformed));
+        for at in 0..whole.len() {
+            let mut garbled = whole.clone();
+            garbled[at] ^= 0x40;
+            assert!(Hello::decode(&garbled).is_err());
+        }
+    }
+
+    /// A process of a later version hears which one the daemon speaks.
+    #[test]
+    fn another_version_is_named() {
+        let mut later = Hello { kind: Kind::Shm }.encode();
+        later[5] = 9;
+        let refusal = Hello::decode(&later).unwrap_err();
+        assert_eq!(refusal, Refusal::Version { daemon: 1, asked: 9 });
+    }
+}

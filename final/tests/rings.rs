@@ -1,0 +1,135 @@
+//! The rings between a process and its daemon under shuttle: the files that wake the two sides are the
+//! ones that run, with shuttle's atomics under them and bells made of its lock.
+
+#[path = "../src/local/control.rs"]
+#[allow(dead_code)]
+mod control;
+#[path = "../src/local/ring.rs"]
+#[allow(dead_code)]
+mod ring;
+
+/// What they take from the standard library elsewhere.
+mod sync {
+    pub(super) use shuttle::sync::atomic::{AtomicU64, Ordering, fence};
+}
+
+use control::{CONTROL_LEN, Lane, Words};
+use ring::{Place, Reader, Writer};
+use shuttle::sync::{Arc, Condvar, Mutex};
+use shuttle::thread;
+use sync::AtomicU64;
+
+/// So many schedules of each kind; `UNAVEZ_SCHEDULES=10000` tries more.
+const SCHEDULES: usize = 500;
+/// Two words and a length: the ring holds one message, and a part of the next does not fit.
+const MESSAGE_MAX: usize = 16;
+const PLACE: Place = Place { start: CONTROL_LEN, len: 4 };
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Up,
+    #[allow(dead_code)]
+    Down,
+}
+
+#[derive(Debug)]
+enum Unsent {
+    Full,
+    #[allow(dead_code)]
+    Broken(Broken),
+}
+
+#[derive(Debug)]
+struct Broken(#[allow(dead_code)] &'static str);
+
+impl From<Broken> for Unsent {
+    fn from(broken: Broken) -> Unsent {
+        Unsent::Broken(broken)
+    }
+}
+
+type Memory = Arc<Vec<AtomicU64>>;
+
+impl Words for Memory {
+    fn words(&self) -> &[AtomicU64] {
+        self
+    }
+}
+
+/// Wakes one side, or spares it its next sleep.
+#[derive(Default)]
+struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Bell {
+    fn ring(&self) {
+        *self.rung.lock().unwrap() = true;
+        self.changed.notify_one();
+    }
+
+    fn sleep(&self) {
+        let mut rung = self.rung.lock().unwrap();
+        while !*rung {
+            rung = self.changed.wait(rung).unwrap();
+        }
+        *rung = false;
+    }
+}
+
+fn schedules() -> usize {
+    std::env::var("UNAVEZ_SCHEDULES").map_or(SCHEDULES, |text| text.parse().expect("a number"))
+}
+
+/// One side writes more than fits, the other reads; both sleep whenever they may. A wake-up that is lost
+/// is a deadlock, which shuttle reports.
+fn write_and_read() {
+    let memory: Memory =
+        Arc::new((0..CONTROL_LEN + PLACE.len).map(|_| AtomicU64::new(0)).collect());
+    let lane = Lane::new(memory, Way::Up);
+    let (mut writer, mut reader) = (Writer::new(lane.clone(), PLACE), Reader::new(lane, PLACE));
+    let (at_writer, at_reader) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
+    let (rings_reader, sleeps) = (Arc::clone(&at_reader), Arc::clone(&at_writer));
+    let writes = thread::spawn(move || {
+        for number in 0..4_u8 {
+            loop {
+                match writer.try_send(&[number; 12]) {
+                    Ok(true) => rings_reader.ring(),
+                    Ok(false) => {}
+                    Err(Unsent::Full) => {
+                        sleeps.sleep();
+                        continue;
+                    }
+                    Err(Unsent::Broken(_)) => panic!("nobody broke it"),
+                }
+                break;
+            }
+        }
+    });
+    let (mut buffer, mut next) = (Vec::new(), 0);
+    while next < 4 {
+        reader.woke();
+        while reader.try_receive(&mut buffer).unwrap() {
+            assert_eq!(buffer, [next; 12]);
+            next += 1;
+        }
+        if reader.freed() {
+            at_writer.ring();
+        }
+        if next < 4 && reader.may_sleep().unwrap() {
+            at_reader.sleep();
+        }
+    }
+    writes.join().unwrap();
+}
+
+#[test]
+fn no_wake_up_is_lost_at_random() {
+    shuttle::check_random(write_and_read, schedules());
+}
+
+#[test]
+fn no_wake_up_is_lost_with_few_switches() {
+    shuttle::check_pct(write_and_read, schedules(), 4);
+}
