@@ -5,8 +5,8 @@
 
 mod inside;
 mod lead;
-mod network;
-mod trace;
+pub(crate) mod network;
+pub(crate) mod trace;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

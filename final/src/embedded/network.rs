@@ -26,7 +26,7 @@ struct Out {
 }
 
 impl Network {
-    pub(super) fn new(socket: Arc<Socket>, link: Option<Link>, trace: Trace) -> Network {
+    pub(crate) fn new(socket: Arc<Socket>, link: Option<Link>, trace: Trace) -> Network {
         Network {
             socket,
             datagrams: Datagrams::default(),
@@ -62,7 +62,7 @@ impl Network {
         Some((from, datagram))
     }
 
-    pub(super) fn trace(&self) -> &Trace {
+    pub(crate) fn trace(&self) -> &Trace {
         &self.trace
     }
 }

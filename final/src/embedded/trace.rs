@@ -10,7 +10,7 @@ use crate::clock;
 use crate::protocol::{Note, Outcome, Packet, ServerPort, SiteId, Time};
 
 #[derive(Debug)]
-pub(super) struct Trace {
+pub(crate) struct Trace {
     /// When it began; `None` when nobody wants lines.
     since: Option<Time>,
     /// What every event is in.
@@ -18,36 +18,36 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    pub(super) fn new(site: SiteId, lines: bool) -> Trace {
+    pub(crate) fn new(site: SiteId, lines: bool) -> Trace {
         let since = lines.then(|| clock::now().running);
         Trace { since, span: info_span!(target: "unavez", "site", id = %site) }
     }
 
     /// Whether anybody wants to know what no packet shows.
-    pub(super) fn wants_notes(&self) -> bool {
+    pub(crate) fn wants_notes(&self) -> bool {
         self.since.is_some() || enabled!(target: "unavez::note", Level::DEBUG)
     }
 
-    pub(super) fn wants_packets(&self) -> bool {
+    pub(crate) fn wants_packets(&self) -> bool {
         self.since.is_some() || enabled!(target: "unavez::packet", Level::TRACE)
     }
 
-    pub(super) fn sent(&self, to: SocketAddr, packet: &Packet) {
+    pub(crate) fn sent(&self, to: SocketAddr, packet: &Packet) {
         trace!(target: "unavez::packet", parent: &self.span, %to, %packet, "sent");
         self.line(|| format!("-> {to}  {packet}"));
     }
 
-    pub(super) fn came(&self, from: SocketAddr, packet: &Packet) {
+    pub(crate) fn came(&self, from: SocketAddr, packet: &Packet) {
         trace!(target: "unavez::packet", parent: &self.span, %from, %packet, "came");
         self.line(|| format!("<- {from}  {packet}"));
     }
 
-    pub(super) fn served(&self, port: ServerPort, body: &[u8]) {
+    pub(crate) fn served(&self, port: ServerPort, body: &[u8]) {
         debug!(target: "unavez::call", parent: &self.span, port = port.0, "taken");
         self.line(|| format!("   port {} is asked \"{}\"", port.0, body.escape_ascii()));
     }
 
-    pub(super) fn ended(&self, outcome: &Outcome) {
+    pub(crate) fn ended(&self, outcome: &Outcome) {
         let end = || match outcome {
             Outcome::Reply(body) => format!("reply \"{}\"", body.escape_ascii()),
             Outcome::NotExecuted(why) => format!("not executed: {why}"),
@@ -57,7 +57,7 @@ impl Trace {
         self.line(|| format!("   call ends: {}", end()));
     }
 
-    pub(super) fn noted(&self, note: Note) {
+    pub(crate) fn noted(&self, note: Note) {
         debug!(target: "unavez::note", parent: &self.span, "{note}");
         self.line(|| format!("   {note}"));
     }
