@@ -18,11 +18,13 @@ use rustix::net::{
 };
 
 use super::bell::Bell;
+use super::groups::groups_of;
 use super::hello::{Greeting, HELLO_MAX, Hello, Refusal, Welcome};
 use super::path::make_directory;
 
 /// How many processes may wait to be accepted; the kernel takes less if it is set to.
 const BACKLOG: i32 = 4096;
+const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 /// Where processes come.
 #[derive(Debug)]
@@ -35,12 +37,22 @@ pub(crate) struct Listener {
     spare: Option<File>,
 }
 
+/// Who has come.
+#[derive(Debug)]
+pub(crate) enum Came {
+    Caller(Caller),
+    /// Somebody who is gone or was told that there is no room. There may be more.
+    Refused,
+    /// There is nobody at the moment.
+    Nobody,
+}
+
 /// A process that has connected.
 #[derive(Debug)]
 pub(crate) struct Caller {
     socket: OwnedFd,
     pub(crate) user: u32,
-    pub(crate) group: u32,
+    group: u32,
     pub(crate) pid: i32,
 }
 
@@ -70,27 +82,25 @@ impl Listener {
         Ok(Listener { socket, path: path.into(), file, spare: open_spare() })
     }
 
-    /// The next process that has come; `None` if there is none at the moment.
-    pub(crate) fn accept(&mut self) -> io::Result<Option<Caller>> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        loop {
-            match accept_with(&self.socket, flags) {
-                Ok(socket) => {
-                    let Ok(who) = options::socket_peercred(&socket) else { continue };
-                    let (user, group) = (who.uid.as_raw(), who.gid.as_raw());
-                    let pid = who.pid.as_raw_nonzero().get();
-                    return Ok(Some(Caller { socket, user, group, pid }));
+    /// The next process that has come.
+    pub(crate) fn accept(&mut self) -> io::Result<Came> {
+        self.spare = self.spare.take().or_else(open_spare);
+        match accept_with(&self.socket, FLAGS) {
+            Ok(socket) => Ok(Caller::new(socket).map_or(Came::Refused, Came::Caller)),
+            Err(Errno::INTR | Errno::CONNABORTED) => Ok(Came::Refused),
+            Err(Errno::AGAIN) => Ok(Came::Nobody),
+            Err(Errno::MFILE | Errno::NFILE) if self.spare.take().is_some() => {
+                let came = accept_with(&self.socket, FLAGS);
+                if let Ok(socket) = &came {
+                    say(socket, Refusal::NoRoom);
                 }
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
-                Err(Errno::AGAIN) => return Ok(None),
-                Err(Errno::MFILE | Errno::NFILE) if self.spare.take().is_some() => {
-                    if let Ok(socket) = accept_with(&self.socket, flags) {
-                        say(&socket, Refusal::NoRoom);
-                    }
-                    self.spare = open_spare();
-                }
-                Err(error) => return Err(error.into()),
+                // The kernel says that there are no descriptors also when nobody has come.
+                let answered = if came.is_ok() { Came::Refused } else { Came::Nobody };
+                drop(came);
+                self.spare = open_spare();
+                Ok(answered)
             }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -121,6 +131,12 @@ impl Drop for Listener {
 }
 
 impl Caller {
+    fn new(socket: OwnedFd) -> Option<Caller> {
+        let who = options::socket_peercred(&socket).ok()?;
+        let (user, group) = (who.uid.as_raw(), who.gid.as_raw());
+        Some(Caller { socket, user, group, pid: who.pid.as_raw_nonzero().get() })
+    }
+
     /// What it says; `None` if it has not said anything yet, an error if it is gone or said nonsense.
     pub(crate) fn hello(&self) -> Result<Option<Hello>, Refusal> {
         let mut bytes = [0; HELLO_MAX + 1];
@@ -135,6 +151,16 @@ impl Caller {
     /// makes its next call an error, and only the one after that brings this: it asks twice.)
     pub(crate) fn refuse(self, refusal: Refusal) {
         say(&self.socket, refusal);
+    }
+
+    /// Whether it is a member of one of these groups.
+    pub(crate) fn is_of(&self, groups: &[u32]) -> bool {
+        if groups.is_empty() {
+            return false;
+        }
+        let mut its = groups_of(&self.socket);
+        its.push(self.group);
+        groups.iter().any(|group| its.contains(group))
     }
 
     /// Gives it its channel; the socket is the bell from now on.
@@ -163,9 +189,8 @@ impl AsFd for Caller {
 }
 
 /// A socket that keeps messages apart.
-pub(super) fn new_socket() -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    Ok(socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+pub(crate) fn new_socket() -> io::Result<OwnedFd> {
+    Ok(socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, FLAGS, None)?)
 }
 
 fn say(socket: &OwnedFd, refusal: Refusal) {

@@ -10,6 +10,7 @@
 pub(crate) mod attach;
 pub(crate) mod bell;
 pub(crate) mod control;
+mod groups;
 pub(crate) mod hello;
 pub(crate) mod listen;
 pub(crate) mod memory;

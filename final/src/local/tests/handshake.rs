@@ -10,7 +10,7 @@ use super::super::Kind;
 use super::super::attach::{AttachError, Attachment, attach};
 use super::super::bell::{Bell, Heard};
 use super::super::hello::{Refusal, Terms, Welcome};
-use super::super::listen::{Caller, Listener, new_socket};
+use super::super::listen::{Caller, Came, Listener, new_socket};
 use super::super::outbox::Outbox;
 use super::super::shm::Shm;
 use super::as_nobody;
@@ -19,8 +19,8 @@ use crate::protocol::{Epoch, SiteId};
 fn next(listener: &mut Listener) -> Caller {
     loop {
         match listener.accept().unwrap() {
-            Some(caller) => return caller,
-            None => thread::sleep(Duration::from_millis(1)),
+            Came::Caller(caller) => return caller,
+            _ => thread::sleep(Duration::from_millis(1)),
         }
     }
 }
