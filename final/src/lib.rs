@@ -24,6 +24,8 @@
 //! ```
 
 mod clock;
+#[cfg(feature = "daemon")]
+pub mod daemon;
 pub mod embedded;
 mod fork;
 pub mod ipc;

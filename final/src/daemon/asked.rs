@@ -1,0 +1,226 @@
+//! What a process says, and what comes of it.
+//!
+//! Invariant: each message is one event, done or refused or the end of that process; and what it names
+//! is looked up in its own tables only.
+
+use bytes::Bytes;
+
+use super::inside::{Inside, Stage};
+use super::limits::{LAST_MAX, TURN_MAX, WAITING_MAX};
+use super::process::Hands;
+use crate::clock;
+use crate::local::Broken;
+use crate::local::message::{Answer, Down, Ended, Seen, Up, What, patience_left};
+use crate::protocol::{CallId, ProcessId, Request, SendError, ServerPort, Target};
+
+/// How a process's turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It has said more.
+    More,
+    /// It will ring.
+    Done,
+}
+
+const MORE_THAN_IS_OPEN: Broken = Broken("it named a port that is not its own");
+
+impl Inside {
+    /// A process has rung, or had said more than one turn's: reads it.
+    pub(super) fn turn(&mut self, id: ProcessId, buffer: &mut Vec<u8>) -> Turn {
+        match self.try_turn(id, buffer) {
+            Ok(turn) => turn,
+            Err(broken) => {
+                self.let_go(id, broken);
+                Turn::Done
+            }
+        }
+    }
+
+    fn try_turn(&mut self, id: ProcessId, buffer: &mut Vec<u8>) -> Result<Turn, Broken> {
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.wake()?;
+        }
+        for read in 0..=TURN_MAX {
+            let stops = self.stage() != Stage::Runs;
+            let Some(process) = self.processes.get_mut(&id) else { return Ok(Turn::Done) };
+            // What is not read now was not taken: it will ring when it has read what waits for it, or
+            // ask the next daemon.
+            if stops || process.waiting() > WAITING_MAX {
+                process.rest();
+                return Ok(Turn::Done);
+            }
+            if read == TURN_MAX {
+                process.rest();
+                return Ok(Turn::More);
+            }
+            if !process.receive(buffer)? {
+                process.rest();
+                return Ok(if process.may_sleep()? { Turn::Done } else { Turn::More });
+            }
+            self.hear(id, buffer)?;
+            self.follow();
+        }
+        Ok(Turn::More)
+    }
+
+    /// A process is gone: all that is left in its channel is read first (R28).
+    pub(super) fn end(&mut self, id: ProcessId, buffer: &mut Vec<u8>) {
+        for _ in 0..LAST_MAX {
+            if self.stage() != Stage::Runs {
+                break;
+            }
+            let Some(process) = self.processes.get_mut(&id) else { return };
+            let came = process.receive(buffer);
+            if came != Ok(true) || self.hear(id, buffer).is_err() {
+                break;
+            }
+            self.follow();
+        }
+        self.detach(id);
+    }
+
+    fn hear(&mut self, id: ProcessId, message: &[u8]) -> Result<(), Broken> {
+        let (up, body) = Up::decode(message)?;
+        match up {
+            Up::Ask { call, target, flags, patience_ends, max_reply } => {
+                let patience = patience_left(clock::now().boot, patience_ends);
+                let body = Bytes::copy_from_slice(body);
+                self.ask(id, call, &target, Request { body, flags, patience, max_reply })?;
+            }
+            Up::Cancel { call } => self.cancel(id, call),
+            Up::OpenPort { serial } => {
+                let answer = self.open_port(id).map_or_else(Answer::Refused, Answer::Opened);
+                self.answer(id, serial, answer, &[]);
+            }
+            Up::ClosePort { port } => self.close_port(id, port),
+            Up::Register { serial, port, name } => {
+                let done = match self.has_port(id, port) {
+                    true => self.site.register(&name, port),
+                    false => Err(SendError::NoSuchPort),
+                };
+                let answer = done.map_or_else(Answer::Refused, |()| Answer::Done);
+                self.answer(id, serial, answer, &[]);
+            }
+            Up::Take { port } => self.take(id, port)?,
+            Up::Reply { serial, port, call, renew } => {
+                let body = Bytes::copy_from_slice(body);
+                match self.reply(id, port, call, body) {
+                    Ok(()) if renew => self.take(id, port)?,
+                    Ok(()) => {}
+                    Err(error) => self.answer(id, serial, Answer::Refused(error), &[]),
+                }
+            }
+            Up::Look { serial, what } => {
+                let seen = self.look(what).encode();
+                self.answer(id, serial, Answer::Seen, &seen);
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, id: ProcessId, serial: u64, answer: Answer, body: &[u8]) {
+        self.tell(id, &Down::Answer { serial, answer }, body);
+    }
+
+    fn ask(
+        &mut self,
+        id: ProcessId,
+        own_name: u64,
+        target: &Target,
+        request: Request,
+    ) -> Result<(), Broken> {
+        let most = self.calls_max as usize;
+        let Some(process) = self.processes.get_mut(&id) else { return Ok(()) };
+        if process.has_call(own_name) {
+            return Err(Broken("it used the name of an open call again"));
+        }
+        let sent = match process.open_calls() < most {
+            true => self.site.send_request(clock::now(), id, target, request),
+            false => Err(SendError::TooManyCalls),
+        };
+        match sent {
+            Ok(call) => process.called(own_name, call),
+            Err(error) => {
+                let down = Down::End { call: own_name, ended: Ended::NotSent(error) };
+                self.tell(id, &down, &[]);
+            }
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: ProcessId, own_name: u64) {
+        let call = self.processes.get(&id).and_then(|process| process.call(own_name));
+        if let Some(call) = call {
+            self.site.cancel(clock::now(), call);
+        }
+    }
+
+    fn open_port(&mut self, id: ProcessId) -> Result<ServerPort, SendError> {
+        let process = self.processes.get_mut(&id).ok_or(SendError::NoSuchPort)?;
+        process.may_open()?;
+        let port = self.site.open_port(id)?;
+        process.opened(port);
+        self.ports.insert(port, (id, Hands::default()));
+        Ok(port)
+    }
+
+    fn close_port(&mut self, id: ProcessId, port: ServerPort) {
+        if !self.has_port(id, port) {
+            return;
+        }
+        if let (Some(process), Some((_, hands))) =
+            (self.processes.get_mut(&id), self.ports.remove(&port))
+        {
+            process.closed(port, &hands);
+        }
+        self.site.close_port(clock::now(), port);
+    }
+
+    fn take(&mut self, id: ProcessId, port: ServerPort) -> Result<(), Broken> {
+        if !self.has_port(id, port) {
+            return Err(MORE_THAN_IS_OPEN);
+        }
+        if let (Some(process), Some((_, hands))) =
+            (self.processes.get_mut(&id), self.ports.get_mut(&port))
+        {
+            process.take()?;
+            hands.free += 1;
+        }
+        // The core's actions of this message are done: what comes next is another event.
+        self.follow();
+        self.hand_over(port);
+        Ok(())
+    }
+
+    fn reply(
+        &mut self,
+        id: ProcessId,
+        port: ServerPort,
+        call: CallId,
+        body: Bytes,
+    ) -> Result<(), SendError> {
+        if !self.has_port(id, port) {
+            return Err(SendError::NoSuchPort);
+        }
+        self.site.send_reply(clock::now(), port, call, body)?;
+        if let (Some(process), Some((_, hands))) =
+            (self.processes.get_mut(&id), self.ports.get_mut(&port))
+        {
+            hands.full = hands.full.saturating_sub(1);
+            process.replied();
+        }
+        Ok(())
+    }
+
+    fn look(&self, what: What) -> Seen {
+        match what {
+            What::Counters => Seen::Counters(self.site.counters().clone()),
+            What::Entries => Seen::Entries(self.site.entries()),
+            What::RoundTrips => Seen::RoundTrips(self.site.round_trips()),
+        }
+    }
+
+    fn has_port(&self, id: ProcessId, port: ServerPort) -> bool {
+        self.processes.get(&id).is_some_and(|process| process.has_port(port))
+    }
+}

@@ -1,0 +1,265 @@
+//! What stands behind the lock: the core, its way to the network, and the processes.
+//!
+//! Invariant: one event, then every action. A process that breaks its channel is let go when the event
+//! is over, and nothing else is.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::limits::{BURST_MAX, READ_MAX};
+use super::process::{Hands, Process};
+use crate::clock;
+use crate::embedded::network::Network;
+use crate::local::Broken;
+use crate::local::bell::Bell;
+use crate::local::message::{Down, Ended, patience_ends};
+use crate::local::outbox::Outbox;
+use crate::local::queues::Names;
+use crate::protocol::{Action, Call, CallId, Outcome, ProcessId, ServerPort, Site, Time, Unknown};
+
+#[derive(Debug)]
+pub(super) struct Inside {
+    pub(super) site: Site,
+    network: Network,
+    /// How many calls of one process are open at most.
+    pub(super) calls_max: u32,
+    pub(super) processes: HashMap<ProcessId, Process>,
+    pub(super) ports: HashMap<ServerPort, (ProcessId, Hands)>,
+    /// Ports where a request may wait, and hands are free.
+    ready: VecDeque<ServerPort>,
+    /// Processes that are let go when the event is over.
+    broken: Vec<(ProcessId, Broken)>,
+    /// What is told, before it is sent.
+    buffer: Vec<u8>,
+    /// Until when Timer sleeps; zero if it does not.
+    pub(super) timer_sleeps: Time,
+    stage: Stage,
+}
+
+/// How far the daemon is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Runs,
+    /// All calls have ended, all ports are closed; processes read what they were told, and leave.
+    Stops,
+    /// The threads leave.
+    Stopped,
+}
+
+impl Inside {
+    pub(super) fn new(site: Site, network: Network, calls_max: u32) -> Inside {
+        Inside {
+            site,
+            network,
+            calls_max,
+            processes: HashMap::new(),
+            ports: HashMap::new(),
+            ready: VecDeque::new(),
+            broken: Vec::new(),
+            buffer: Vec::new(),
+            timer_sleeps: Time::ZERO,
+            stage: Stage::Runs,
+        }
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    // ---- processes
+
+    /// A process is attached.
+    ///
+    /// Numbers of queues come round again. If another process has one of this number, it removed its
+    /// own, and would now read this one's: it is let go.
+    pub(super) fn attach(
+        &mut self,
+        id: ProcessId,
+        outbox: Outbox,
+        bell: Arc<Bell>,
+        queues: Option<Names>,
+    ) {
+        for name in queues.iter().flatten() {
+            let has = |it: &Process| it.queues.iter().flatten().any(|own| own.id == name.id);
+            let robbed = self.processes.iter().filter(|(_, it)| has(it));
+            let gone = Broken("it removed its queue");
+            self.broken.extend(robbed.map(|(id, _)| (*id, gone)));
+        }
+        self.follow();
+        self.processes.insert(id, Process::new(outbox, bell, queues));
+    }
+
+    /// A process is gone, or is let go: its ports close, its calls are called off (R16, R28).
+    pub(super) fn detach(&mut self, id: ProcessId) {
+        let Some(process) = self.processes.remove(&id) else { return };
+        process.end();
+        for port in process.ports() {
+            self.ports.remove(&port);
+        }
+        self.site.end_process(clock::now(), id);
+        self.follow();
+    }
+
+    /// Its channel cannot be used any more.
+    pub(super) fn let_go(&mut self, id: ProcessId, broken: Broken) {
+        self.broken.push((id, broken));
+    }
+
+    /// Tells a process something; it may not get lost (R19).
+    /// `false` if it is not there any more, or will not be.
+    pub(super) fn tell(&mut self, id: ProcessId, what: &Down, body: &[u8]) -> bool {
+        let Some(process) = self.processes.get_mut(&id) else { return false };
+        match process.tell(what, body, &mut self.buffer) {
+            Ok(()) => true,
+            Err(broken) => {
+                self.let_go(id, broken);
+                false
+            }
+        }
+    }
+
+    // ---- actions
+
+    /// Takes every action out of the core; packets wait for [`Inside::settle`], so that those for one
+    /// host travel together.
+    pub(super) fn follow(&mut self) {
+        loop {
+            while let Some(action) = self.site.poll_action() {
+                self.act(action);
+            }
+            if let Some(port) = self.ready.pop_front() {
+                self.hand_over(port);
+            } else if let Some((id, broken)) = self.broken.pop() {
+                if self.processes.contains_key(&id) {
+                    tracing::warn!(process = id.0, "let go: {broken}");
+                }
+                self.detach(id);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// The event is over: what is to be sent is sent.
+    pub(super) fn settle(&mut self) {
+        loop {
+            self.follow();
+            self.network.flush();
+            let unsent = self.network.take_unsent();
+            if unsent.is_empty() {
+                return;
+            }
+            for (packet, by_peer) in unsent {
+                self.site.handle_unsent(&packet, by_peer);
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Send { to, packet } => self.network.send(to, &packet),
+            Action::End { process, call, outcome } => self.end_call(process, call, &outcome),
+            Action::Ready { port } => self.ready.push_back(port),
+            Action::Cancelled { port, call } => self.cancelled(port, call),
+            Action::Note(note) => self.network.trace().noted(note),
+        }
+    }
+
+    fn end_call(&mut self, id: ProcessId, call: Call, outcome: &Outcome) {
+        self.network.trace().ended(outcome);
+        let own_name = self.processes.get_mut(&id).and_then(|process| process.end_call(call));
+        let Some(call) = own_name else { return };
+        let (ended, body) = match outcome {
+            Outcome::Reply(body) => (Ended::Reply, &body[..]),
+            Outcome::NotExecuted(why) => (Ended::NotExecuted(*why), &[][..]),
+            Outcome::Unknown(why) => (Ended::Unknown(*why), &[][..]),
+        };
+        self.tell(id, &Down::End { call, ended }, body);
+    }
+
+    fn cancelled(&mut self, port: ServerPort, call: CallId) {
+        if let Some((id, _)) = self.ports.get(&port) {
+            self.tell(*id, &Down::Cancelled { port, call }, &[]);
+        }
+    }
+
+    /// Hands over what waits at a port, as far as its process has free hands. The core counts a request
+    /// as run when it is taken out, and only then is its first byte written (R20).
+    pub(super) fn hand_over(&mut self, port: ServerPort) {
+        while let Some((id, hands)) = self.ports.get_mut(&port)
+            && hands.free > 0
+        {
+            let (id, now) = (*id, clock::now());
+            let Some(taken) = self.site.take_request(now, port) else { return };
+            hands.free -= 1;
+            hands.full += 1;
+            self.network.trace().served(port, &taken.body);
+            let patience_ends = patience_ends(now.boot, taken.patience);
+            let (call, flags) = (taken.call, taken.flags);
+            let down = Down::Request { port, call, flags, patience_ends };
+            if !self.tell(id, &down, &taken.body) {
+                return;
+            }
+            // The core's own actions of this event come first.
+            while let Some(action) = self.site.poll_action() {
+                self.act(action);
+            }
+        }
+    }
+
+    // ---- the network and the clock
+
+    /// Reads datagrams, until there is none or others want to enter.
+    pub(super) fn read_burst(&mut self) {
+        let _ = (0..BURST_MAX).all(|_| self.read().0);
+    }
+
+    /// Reads one datagram, or finds that there is none after this moment.
+    fn read(&mut self) -> (bool, Time) {
+        // Before the receive: nothing that came earlier is left when it finds nothing (R23, R29).
+        let now = clock::now();
+        let came = self.network.receive();
+        let more = came.is_some();
+        match came {
+            Some((from, datagram)) => self.site.handle_datagram(now, from, datagram),
+            None => self.site.handle_drained(now),
+        }
+        self.follow();
+        (more, now.running)
+    }
+
+    /// What is due is done, after what has come.
+    pub(super) fn handle_timeout(&mut self) {
+        let _ = (0..READ_MAX).all(|_| self.read().0);
+        self.site.handle_timeout(clock::now());
+        self.follow();
+    }
+
+    // ---- the end
+
+    /// Ends every call and closes every port, and tells all processes.
+    pub(super) fn stop(&mut self) {
+        self.stage = Stage::Stops;
+        let mut ids: Vec<ProcessId> = self.processes.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(process) = self.processes.get(&id) else { continue };
+            for call in process.calls() {
+                self.site.cancel(clock::now(), call);
+                self.follow();
+                // It was to be known for certain, but nobody is left to hear it.
+                self.end_call(id, call, &Outcome::Unknown(Unknown::Cancelled));
+            }
+            self.tell(id, &Down::Stopping, &[]);
+            self.site.end_process(clock::now(), id);
+            self.follow();
+        }
+        self.ports.clear();
+    }
+
+    /// The threads leave; the processes' channels go.
+    pub(super) fn finish(&mut self) {
+        self.stage = Stage::Stopped;
+        self.processes.clear();
+    }
+}

@@ -1,0 +1,31 @@
+//! Every count and duration of the daemon's local side, with its reason, and nothing but.
+
+use std::time::Duration;
+
+/// How many requests one process has in hand, and may be handed at once, together: with the calls it
+/// bounds what waits for a process that does not read.
+pub(super) const TAKES_MAX: u32 = 1024;
+/// How many ports one process has at most: a sixteenth of what a site has.
+pub(super) const PORTS_MAX: usize = 256;
+/// How many messages wait for a process before it is read no further: what it asks for and does not
+/// read stays its own affair.
+pub(super) const WAITING_MAX: usize = 256;
+/// How many messages of one process are read in a turn; then it is the others' turn.
+pub(super) const TURN_MAX: usize = 32;
+/// How many messages of a process are read at its end (R28): more than any channel holds.
+pub(super) const LAST_MAX: usize = 1 << 16;
+/// How many datagrams are read before others may enter.
+pub(super) const BURST_MAX: usize = 16;
+/// How many datagrams are read before the timers run, whether or not more have come: a flood does not
+/// stop them.
+pub(super) const READ_MAX: usize = 1024;
+/// How many processes are accepted in a turn; then it is the others' turn.
+pub(super) const ACCEPT_MAX: usize = 64;
+/// How long a process that connects may take to say hello: it takes microseconds.
+pub(super) const HELLO_WAIT: Duration = Duration::from_secs(5);
+/// How long a daemon that stops waits for processes to read what it has told them.
+pub(super) const STOP_WAIT: Duration = Duration::from_millis(500);
+/// How many descriptors the daemon has beside those of its processes, with some to spare.
+pub(super) const OWN_DESCRIPTORS: usize = 64;
+/// How many each process takes: its socket, and the one that tells its end.
+pub(super) const DESCRIPTORS: usize = 2;

@@ -1,0 +1,178 @@
+//! What the daemon knows of a process that is attached.
+//!
+//! Invariant: only what is in a process's own tables can be named by it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::limits::{PORTS_MAX, TAKES_MAX};
+use crate::local::Broken;
+use crate::local::bell::Bell;
+use crate::local::message::Down;
+use crate::local::outbox::Outbox;
+use crate::local::queues::Names;
+use crate::protocol::{Call, SendError, ServerPort};
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Process {
+    outbox: Outbox,
+    bell: Arc<Bell>,
+    /// The queues of its channel, if it has such.
+    pub(super) queues: Option<Names>,
+    /// Its open calls: the site's name for each, and its own.
+    calls: HashMap<Call, u64>,
+    own_names: HashMap<u64, Call>,
+    ports: HashSet<ServerPort>,
+    /// How many requests it has in hand or may be handed.
+    takes: u32,
+}
+
+/// A port of a process.
+#[derive(Debug, Default)]
+pub(super) struct Hands {
+    /// How many requests may be handed over.
+    pub(super) free: u32,
+    /// How many were, and are not answered.
+    pub(super) full: u32,
+}
+
+impl Process {
+    pub(super) fn new(outbox: Outbox, bell: Arc<Bell>, queues: Option<Names>) -> Process {
+        Process {
+            outbox,
+            bell,
+            queues,
+            calls: HashMap::new(),
+            own_names: HashMap::new(),
+            ports: HashSet::new(),
+            takes: 0,
+        }
+    }
+
+    // ---- its channel
+
+    /// Tells it something, now or as soon as it has room.
+    pub(super) fn tell(
+        &mut self,
+        what: &Down,
+        body: &[u8],
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), Broken> {
+        what.encode(body, buffer);
+        let ring = self.outbox.push(buffer)?;
+        self.ring_if(ring);
+        Ok(())
+    }
+
+    /// It has rung, or may have room: it gets what waits for it.
+    pub(super) fn wake(&mut self) -> Result<(), Broken> {
+        self.outbox.channel().woke();
+        let ring = self.outbox.flush()?;
+        self.ring_if(ring);
+        Ok(())
+    }
+
+    /// The next message that it has sent.
+    pub(super) fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<bool, Broken> {
+        self.outbox.channel().try_receive(buffer)
+    }
+
+    /// No more is read in this turn: it is told if there is room again.
+    pub(super) fn rest(&mut self) {
+        let ring = self.outbox.channel().freed();
+        self.ring_if(ring);
+    }
+
+    /// It will ring when it sends something; `false` if it has already.
+    pub(super) fn may_sleep(&mut self) -> Result<bool, Broken> {
+        self.outbox.channel().may_sleep()
+    }
+
+    /// How many messages wait until it reads.
+    pub(super) fn waiting(&self) -> usize {
+        self.outbox.waiting()
+    }
+
+    fn ring_if(&self, ring: bool) {
+        if ring {
+            self.bell.ring();
+        }
+    }
+
+    // ---- its calls
+
+    pub(super) fn has_call(&self, own_name: u64) -> bool {
+        self.own_names.contains_key(&own_name)
+    }
+
+    pub(super) fn open_calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub(super) fn called(&mut self, own_name: u64, call: Call) {
+        self.calls.insert(call, own_name);
+        self.own_names.insert(own_name, call);
+    }
+
+    pub(super) fn call(&self, own_name: u64) -> Option<Call> {
+        self.own_names.get(&own_name).copied()
+    }
+
+    pub(super) fn calls(&self) -> Vec<Call> {
+        let mut calls: Vec<Call> = self.calls.keys().copied().collect();
+        calls.sort_unstable();
+        calls
+    }
+
+    /// A call has ended: its own name for it, once.
+    pub(super) fn end_call(&mut self, call: Call) -> Option<u64> {
+        let own_name = self.calls.remove(&call)?;
+        self.own_names.remove(&own_name);
+        Some(own_name)
+    }
+
+    // ---- its ports
+
+    pub(super) fn may_open(&self) -> Result<(), SendError> {
+        if self.ports.len() < PORTS_MAX { Ok(()) } else { Err(SendError::TooManyPorts) }
+    }
+
+    pub(super) fn opened(&mut self, port: ServerPort) {
+        self.ports.insert(port);
+    }
+
+    pub(super) fn has_port(&self, port: ServerPort) -> bool {
+        self.ports.contains(&port)
+    }
+
+    pub(super) fn ports(&self) -> Vec<ServerPort> {
+        let mut ports: Vec<ServerPort> = self.ports.iter().copied().collect();
+        ports.sort_unstable();
+        ports
+    }
+
+    pub(super) fn closed(&mut self, port: ServerPort, hands: &Hands) {
+        self.ports.remove(&port);
+        self.takes = self.takes.saturating_sub(hands.free + hands.full);
+    }
+
+    /// One more request may be handed to it.
+    pub(super) fn take(&mut self) -> Result<(), Broken> {
+        if self.takes >= TAKES_MAX {
+            return Err(Broken("it wants more requests at once than was agreed"));
+        }
+        self.takes += 1;
+        Ok(())
+    }
+
+    /// It has one less in hand.
+    pub(super) fn replied(&mut self) {
+        self.takes = self.takes.saturating_sub(1);
+    }
+
+    /// It hears the end.
+    pub(super) fn end(&self) {
+        self.bell.end();
+    }
+}

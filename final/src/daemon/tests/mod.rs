@@ -1,0 +1,201 @@
+//! A daemon in this process, on a socket of its own, and processes that say what they want.
+
+mod calls;
+mod hostile;
+mod limits;
+mod lives;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::{Daemon, Options};
+use crate::clock;
+use crate::local::Kind;
+use crate::local::attach::{Attachment, attach};
+use crate::local::bell::Heard;
+use crate::local::message::{Answer, Down, Ended, PatienceEnds, Up, patience_ends};
+use crate::protocol::{Config, Flags, IpcPort, ServerId, ServerPort, Target};
+
+/// How long anything may take on a busy machine.
+const LONG: Duration = Duration::from_secs(20);
+
+/// A daemon and its directory.
+struct Host {
+    daemon: Option<Daemon>,
+    place: TempDir,
+}
+
+impl Host {
+    fn new() -> Host {
+        Host::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Options)) -> Host {
+        let place = tempfile::tempdir().unwrap();
+        let mut host = Host { daemon: None, place };
+        host.start(change);
+        host
+    }
+
+    fn start(&mut self, change: impl FnOnce(&mut Options)) {
+        let mut options = Options {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            socket: Some(self.socket()),
+            config: Config::lan(),
+            ..Options::new(self.place.path().join("state"))
+        };
+        change(&mut options);
+        self.daemon = Some(Daemon::start(options).unwrap());
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.place.path().join("unavezd.sock")
+    }
+
+    fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().unwrap()
+    }
+
+    fn attach(&self, kind: Kind) -> Client {
+        Client { it: attach(&self.socket(), kind).unwrap(), buffer: Vec::new() }
+    }
+
+    /// Waits until so many processes are attached.
+    fn wait_for(&self, processes: usize) {
+        until(|| self.daemon().processes() == processes);
+    }
+}
+
+fn until(mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + LONG;
+    while !holds() {
+        assert!(Instant::now() < end, "it does not come to hold");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A process, as the library will be one: it says and hears single messages.
+struct Client {
+    it: Attachment,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    fn say(&mut self, up: &Up, body: &[u8]) {
+        up.encode(body, &mut self.buffer);
+        let ring = self.it.outbox.push(&self.buffer).unwrap();
+        if ring {
+            self.it.bell.ring();
+        }
+    }
+
+    /// The next message, if one comes within this time.
+    fn hear_for(&mut self, so_long: Duration) -> Option<(Down, Vec<u8>)> {
+        let end = Instant::now() + so_long;
+        loop {
+            if self.it.outbox.channel().try_receive(&mut self.buffer).unwrap() {
+                if self.it.outbox.channel().freed() {
+                    self.it.bell.ring();
+                }
+                let (down, body) = Down::decode(&self.buffer).unwrap();
+                return Some((down, body.to_vec()));
+            }
+            if self.it.outbox.flush().unwrap() {
+                self.it.bell.ring();
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            if self.it.outbox.channel().may_sleep().unwrap() {
+                if self.it.bell.sleep(Some(left)) == Heard::End {
+                    return None;
+                }
+                self.it.outbox.channel().woke();
+            }
+        }
+    }
+
+    fn hear(&mut self) -> (Down, Vec<u8>) {
+        self.hear_for(LONG).expect("the daemon says something")
+    }
+
+    /// Whether the daemon has let it go.
+    fn is_let_go(&mut self) -> bool {
+        let end = Instant::now() + LONG;
+        while Instant::now() < end {
+            match self.it.bell.sleep(Some(Duration::from_millis(100))) {
+                Heard::End => return true,
+                _ => {
+                    while matches!(self.it.outbox.channel().try_receive(&mut self.buffer), Ok(true))
+                    {
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    fn ask(&mut self, call: u64, target: Target, body: &[u8]) {
+        self.ask_with(call, target, body, Flags::NONE, in_ten_seconds());
+    }
+
+    fn ask_with(
+        &mut self,
+        call: u64,
+        target: Target,
+        body: &[u8],
+        flags: Flags,
+        patience_ends: PatienceEnds,
+    ) {
+        self.say(&Up::Ask { call, target, flags, patience_ends, max_reply: 1000 }, body);
+    }
+
+    /// How the next call ends.
+    fn hear_end(&mut self) -> (u64, Ended, Vec<u8>) {
+        match self.hear() {
+            (Down::End { call, ended }, body) => (call, ended, body),
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+
+    fn hear_answer(&mut self, to: u64) -> Answer {
+        match self.hear() {
+            (Down::Answer { serial, answer }, _) if serial == to => answer,
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+
+    /// Opens a port, registers a name for it, and may be handed one request.
+    fn serve(&mut self, name: &str) -> ServerPort {
+        self.say(&Up::OpenPort { serial: 1 }, &[]);
+        let Answer::Opened(port) = self.hear_answer(1) else { panic!("it is not opened") };
+        self.say(&Up::Register { serial: 2, port, name: name.into() }, &[]);
+        assert_eq!(self.hear_answer(2), Answer::Done);
+        self.say(&Up::Take { port }, &[]);
+        port
+    }
+
+    /// The next request is answered with itself.
+    fn echo(&mut self) {
+        match self.hear() {
+            (Down::Request { port, call, .. }, body) => {
+                self.say(&Up::Reply { serial: 0, port, call, renew: true }, &body);
+            }
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+
+    /// A port of it, as others name it.
+    fn name_of(&self, port: ServerPort) -> IpcPort {
+        let (site, epoch) = (self.it.welcome.site, self.it.welcome.epoch);
+        let address = self.it.welcome.address;
+        IpcPort { address, server: ServerId { site, epoch, port } }
+    }
+}
+
+fn in_ten_seconds() -> PatienceEnds {
+    patience_ends(clock::now().boot, Some(Duration::from_secs(10)))
+}
