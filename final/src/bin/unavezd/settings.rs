@@ -1,0 +1,219 @@
+//! What the daemon is told: by flags, and by a file in which all of them can stand.
+//!
+//! Invariant: a flag counts more than the file, and the file more than what is usual; what is not
+//! understood is an error that names it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::{env, fs};
+
+use clap::Parser;
+use nix::unistd::{Group, Uid, User};
+use serde::Deserialize;
+use tracing::Level;
+use unavez::daemon::Options;
+use unavez::protocol::Config;
+
+/// The communication server of this host: exactly-once request and reply over UDP for its processes.
+///
+/// It runs until it gets SIGTERM or SIGINT. Processes find it by its socket.
+#[derive(Debug, Parser)]
+#[command(name = "unavezd", version, after_help = FILE)]
+pub(crate) struct Cli {
+    /// A file with settings in TOML; see below
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to listen; other hosts must reach it [default: 0.0.0.0:7373]
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// The address that ports bear, if others reach it by another one
+    #[arg(long, value_name = "IP:PORT")]
+    advertise: Option<SocketAddr>,
+    /// Where it keeps who it is [default: $STATE_DIRECTORY; /var/lib/unavez for root; else
+    /// $XDG_STATE_HOME/unavez or ~/.local/state/unavez]
+    #[arg(long, value_name = "DIRECTORY")]
+    state: Option<PathBuf>,
+    /// Where processes come [default: $UNAVEZ_SOCKET; else unavezd.sock in $XDG_RUNTIME_DIR/unavez, in
+    /// /run/unavez if that is there, or in /tmp/unavez-UID]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Serve this user's processes, too, beside its own user's and root's; may be given again
+    #[arg(long, value_name = "USER")]
+    allow_user: Vec<String>,
+    /// Serve the processes of this group's members, too; may be given again
+    #[arg(long, value_name = "GROUP")]
+    allow_group: Vec<String>,
+    /// How many processes are served at most [default: 4096]
+    #[arg(long, value_name = "NUMBER")]
+    processes_max: Option<usize>,
+    /// For a local network: no packet lives for more than 2 s, and few are lost
+    #[arg(long)]
+    lan: bool,
+    /// What is said on the standard error stream: error, warn, info, debug or trace (every packet)
+    /// [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<Level>,
+}
+
+const FILE: &str = "\
+A file of settings, with what is usual:
+  listen = \"0.0.0.0:7373\"
+  # advertise = \"192.0.2.1:7373\"
+  # state = \"/var/lib/unavez\"
+  # socket = \"/run/unavez/unavezd.sock\"
+  allow-users = []    # names or numbers: [\"alice\", \"1001\"]
+  allow-groups = []
+  processes-max = 4096
+  lan = false
+  log = \"info\"
+
+Exit codes: 0 stopped by a signal, 2 it could not start.";
+
+/// The file. What is not in it is as usual.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct File {
+    listen: Option<SocketAddr>,
+    advertise: Option<SocketAddr>,
+    state: Option<PathBuf>,
+    socket: Option<PathBuf>,
+    allow_users: Vec<String>,
+    allow_groups: Vec<String>,
+    processes_max: Option<usize>,
+    lan: bool,
+    log: Option<String>,
+}
+
+/// What counts in the end.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) options: Options,
+    pub(crate) log: Level,
+}
+
+impl Cli {
+    /// Reads the file, too.
+    pub(crate) fn settings(self) -> Result<Settings, String> {
+        let file = self.config.as_deref().map_or(Ok(File::default()), File::read)?;
+        let state = self.state.or(file.state).or_else(usual_state);
+        let state = state.ok_or("there is no home to keep its state in; see --state")?;
+        let usual = Options::new(state);
+        let log = match (self.log, file.log) {
+            (Some(level), _) => level,
+            (None, Some(text)) => {
+                Level::from_str(&text).map_err(|_| format!("\"{text}\" is no level; see --help"))?
+            }
+            (None, None) => Level::INFO,
+        };
+        let processes_max = self.processes_max.or(file.processes_max);
+        let options = Options {
+            listen: self.listen.or(file.listen).unwrap_or(usual.listen),
+            advertise: self.advertise.or(file.advertise),
+            socket: self.socket.or(file.socket),
+            allow_users: numbers(&[file.allow_users, self.allow_user].concat(), user)?,
+            allow_groups: numbers(&[file.allow_groups, self.allow_group].concat(), group)?,
+            processes_max: processes_max.unwrap_or(usual.processes_max),
+            config: if self.lan || file.lan { Config::lan() } else { usual.config },
+            ..usual
+        };
+        Ok(Settings { options, log })
+    }
+}
+
+impl File {
+    fn read(path: &Path) -> Result<File, String> {
+        let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        toml::from_str(&text).map_err(|error| wrong(&error))
+    }
+}
+
+fn usual_state() -> Option<PathBuf> {
+    let variable = |name| env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
+    if let Some(state) = variable("STATE_DIRECTORY") {
+        return Some(state);
+    }
+    if Uid::effective().is_root() {
+        return Some("/var/lib/unavez".into());
+    }
+    let states = variable("XDG_STATE_HOME");
+    let states = states.or_else(|| variable("HOME").map(|home| home.join(".local/state")));
+    states.map(|states| states.join("unavez"))
+}
+
+fn numbers(names: &[String], find: impl Fn(&str) -> Option<u32>) -> Result<Vec<u32>, String> {
+    let number = |name: &String| {
+        let number = name.parse().ok().or_else(|| find(name));
+        number.ok_or_else(|| format!("nobody is called \"{name}\" here"))
+    };
+    names.iter().map(number).collect()
+}
+
+fn user(name: &str) -> Option<u32> {
+    Some(User::from_name(name).ok()??.uid.as_raw())
+}
+
+fn group(name: &str) -> Option<u32> {
+    Some(Group::from_name(name).ok()??.gid.as_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(flags: &[&str]) -> Result<Settings, String> {
+        Cli::try_parse_from([&["unavezd", "--state", "/s"], flags].concat()).unwrap().settings()
+    }
+
+    /// The settings of the help are what is usual.
+    #[test]
+    fn the_file_in_the_help_is_usual() {
+        let text = FILE.lines().filter_map(|line| line.strip_prefix("  "));
+        let text: Vec<&str> = text.collect();
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("unavezd.toml");
+        fs::write(&path, text.join("\n")).unwrap();
+        let read = settings(&["--config", path.to_str().unwrap()]).unwrap();
+        let usual = settings(&[]).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{usual:?}"));
+        // What stands there as a comment is understood, too.
+        fs::write(&path, text.join("\n").replace("# ", "")).unwrap();
+        let told = settings(&["--config", path.to_str().unwrap()]).unwrap_err();
+        assert!(told.contains("allow-users"), "only that one has words behind it: {told}");
+    }
+
+    /// A flag counts more than the file.
+    #[test]
+    fn a_flag_counts_more_than_the_file() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("unavezd.toml");
+        fs::write(
+            &path,
+            "listen = \"127.0.0.1:1\"\nallow-users = [\"root\", \"7\"]\nlog = \"warn\"",
+        )
+        .unwrap();
+        let flags = ["--config", path.to_str().unwrap(), "--listen", "127.0.0.1:2"];
+        let read = settings(&flags).unwrap();
+        assert_eq!(read.options.listen.port(), 2);
+        assert_eq!(read.options.allow_users, [0, 7]);
+        assert_eq!(read.log, Level::WARN);
+    }
+
+    /// What is not understood is named.
+    #[test]
+    fn a_wrong_setting_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("unavezd.toml");
+        for (text, named) in
+            [("port = 7", "port"), ("log = \"loud\"", "loud"), ("listen", "listen")]
+        {
+            fs::write(&path, text).unwrap();
+            let told = settings(&["--config", path.to_str().unwrap()]).unwrap_err();
+            assert!(told.contains(named), "{told}");
+        }
+        let told = settings(&["--allow-user", "nobody of that name"]).unwrap_err();
+        assert!(told.contains("nobody of that name"), "{told}");
+        assert!(settings(&["--config", "/nowhere"]).unwrap_err().contains("/nowhere"));
+    }
+}

@@ -1,0 +1,154 @@
+use std::fs::Permissions;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::{fs, thread};
+
+use nix::sys::signal::Signal;
+use nix::unistd::Uid;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
+    send, socket_with,
+};
+
+use super::{Place, until};
+
+fn open(place: &Place) -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+    connect(&socket, &SocketAddrUnix::new(place.socket()).unwrap())?;
+    Ok(socket)
+}
+
+/// What the daemon says; empty if it only ends.
+fn hear(socket: &OwnedFd) -> Vec<u8> {
+    let mut bytes = [0; 300];
+    loop {
+        match recv(socket, &mut bytes, RecvFlags::empty()) {
+            Ok((len, _)) => return bytes[..len].to_vec(),
+            Err(Errno::INTR | Errno::CONNRESET) => {}
+            Err(_) => return Vec::new(),
+        }
+    }
+}
+
+fn descriptors(pid: nix::unistd::Pid) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// Four thousand attempts that say nonsense, nothing, or leave at once: each that waits for an answer
+/// gets one, and no descriptor is left over.
+#[test]
+fn nonsense_is_answered_and_leaves_nothing() {
+    let place = Place::new();
+    let mut daemon = place.start(&["--log", "error"]);
+    let before = descriptors(daemon.pid());
+    thread::scope(|scope| {
+        for number in 0..4_usize {
+            let place = &place;
+            scope.spawn(move || {
+                for attempt in 0..1000_usize {
+                    let socket = open(place).unwrap();
+                    let length = (attempt * 7 + number) % 300;
+                    let _ = send(&socket, &vec![number as u8; length], SendFlags::NOSIGNAL);
+                    if attempt % 4 == 0 {
+                        assert!(hear(&socket).starts_with(b"UVld"), "attempt {attempt}");
+                    }
+                }
+            });
+        }
+    });
+    until(|| descriptors(daemon.pid()) == before);
+    assert!(daemon.signal(Signal::SIGTERM).success());
+}
+
+/// More come than it may have, and stay: the next ones are told so, at once, and when those have said
+/// nothing for too long they are sent away.
+#[test]
+fn who_says_nothing_is_sent_away() {
+    let place = Place::new();
+    let daemon = place.start(&["--processes-max", "20", "--log", "error"]);
+    let before = descriptors(daemon.pid());
+    let silent: Vec<OwnedFd> = (0..20).map(|_| open(&place).unwrap()).collect();
+    until(|| descriptors(daemon.pid()) == before + 20);
+    assert!(hear(&open(&place).unwrap()).starts_with(b"UVld"));
+    for socket in &silent {
+        assert!(hear(socket).starts_with(b"UVld"));
+    }
+    until(|| descriptors(daemon.pid()) == before);
+}
+
+/// It has hardly any descriptors: those for whom there is none are told so, and it lives.
+#[test]
+fn a_daemon_without_descriptors_lives() {
+    let place = Place::new();
+    // Its own limits are as low as its configuration would not let it come.
+    let daemon = place.start(&["--processes-max", "1000000", "--log", "error"]);
+    let limit = nix::libc::rlimit { rlim_cur: 40, rlim_max: 40 };
+    lower_limit(daemon.pid(), limit);
+    let crowd: Vec<OwnedFd> = (0..60).map(|_| open(&place).unwrap()).collect();
+    let last = crowd.last().unwrap();
+    assert!(hear(last).starts_with(b"UVld"));
+    drop(crowd);
+    let socket = open(&place).unwrap();
+    send(&socket, b"?", SendFlags::NOSIGNAL).unwrap();
+    assert!(hear(&socket).starts_with(b"UVld"));
+}
+
+#[allow(unsafe_code)]
+fn lower_limit(pid: nix::unistd::Pid, limit: nix::libc::rlimit) {
+    // SAFETY: the kernel reads one rlimit, and writes none.
+    let done = unsafe {
+        nix::libc::prlimit(
+            pid.as_raw(),
+            nix::libc::RLIMIT_NOFILE,
+            &raw const limit,
+            std::ptr::null_mut(),
+        )
+    };
+    assert_eq!(done, 0);
+}
+
+/// Another user comes: refused, in words, unless allowed.
+#[test]
+fn another_user_is_refused_unless_allowed() {
+    if !Uid::effective().is_root() {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    const HELLO: &str = "UVld\\x00\\x01\\x00\\x00\\x00\\x00";
+    let script = format!(
+        "import socket, sys\n\
+         s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n\
+         s.connect(sys.argv[1])\n\
+         try: s.send(b'{HELLO}')\n\
+         except OSError: pass\n\
+         try: print(s.recv(300)[6:10].hex())\n\
+         except OSError: print(s.recv(300)[6:10].hex())\n"
+    );
+    for (flags, answer) in [(&[][..], "00000001"), (&["--allow-user", "65534"][..], "00000000")] {
+        let place = Place::new();
+        let _daemon = place.start(flags);
+        for directory in [place.0.path().to_owned(), place.socket().parent().unwrap().into()] {
+            fs::set_permissions(directory, Permissions::from_mode(0o755)).unwrap();
+        }
+        let python = Command::new("python3")
+            .args(["-c", &script])
+            .arg(place.socket())
+            .uid(65534)
+            .gid(65534)
+            .stdout(Stdio::piped())
+            .spawn();
+        let Ok(mut python) = python else {
+            println!("skipped: there is no python3");
+            return;
+        };
+        let mut said = String::new();
+        python.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(python.wait().unwrap().success());
+        assert_eq!(said.trim(), answer);
+    }
+}
