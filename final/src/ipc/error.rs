@@ -62,7 +62,7 @@ pub enum CallError {
     /// It is proved that the service did not run.
     #[error(transparent)]
     NotExecuted(#[from] NotExecuted),
-    /// Nobody can tell whether the service ran.
+    /// Nobody can tell whether the service ran; but [`Unknown::ReplyTooBig`] says that it did.
     #[error(transparent)]
     Unknown(#[from] Unknown),
     /// No open call of this client is named so: its outcome was taken before, and said what to
