@@ -83,14 +83,14 @@ impl<W: Words> Lane<W> {
         self.word(TAKEN).load(Ordering::Acquire)
     }
 
-    // ---- a ring
+    // ---- what is in it
 
-    /// Up to where it was read: the reader's.
+    /// Up to where it was read, of a ring: the reader's.
     pub(super) fn head(&self) -> &AtomicU64 {
         self.word(HEAD)
     }
 
-    /// Up to where it is written: the writer's.
+    /// Up to where a ring is written, or how many messages lie in the queue and before it: the writer's.
     pub(super) fn tail(&self) -> &AtomicU64 {
         self.word(TAIL)
     }

@@ -1,4 +1,5 @@
-//! A channel of two System V queues (§4); a page of shared memory says who sleeps.
+//! A channel of two System V queues (§4); a page of shared memory says who sleeps, and how many messages
+//! were sent, so that nobody asks the kernel for one in vain.
 //!
 //! Invariant: nobody ever waits in the kernel for a queue: a full or stopped other side costs its own
 //! messages, and no thread.
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use super::control::{CONTROL_LEN, Lane};
 use super::memory::Memory;
 use super::noted::{Name, Noted};
+use super::sync::Ordering;
 use super::sysv::Queue;
 use super::{Broken, Channel, MESSAGE_MAX, Unsent, Way};
 
@@ -19,6 +21,7 @@ use super::{Broken, Channel, MESSAGE_MAX, Unsent, Way};
 pub(crate) struct Queues {
     sends: (Queue, Lane<Arc<Memory>>),
     receives: (Queue, Lane<Arc<Memory>>),
+    sent: u64,
     taken: u64,
     kept: Kept,
 }
@@ -58,7 +61,7 @@ impl Queues {
             (Queue::of_id(name.id), Lane::new(Arc::clone(&memory), way))
         };
         let receives = if sends == Way::Up { Way::Down } else { Way::Up };
-        Queues { sends: side(sends), receives: side(receives), taken: 0, kept }
+        Queues { sends: side(sends), receives: side(receives), sent: 0, taken: 0, kept }
     }
 }
 
@@ -77,13 +80,19 @@ impl Channel for Queues {
             }
             lane.is_fed();
         }
+        self.sent += 1;
+        lane.tail().store(self.sent, Ordering::Release);
         Ok(lane.wrote())
     }
 
     fn try_receive(&mut self, buffer: &mut Vec<u8>) -> Result<bool, Broken> {
+        buffer.clear();
         let (queue, lane) = &self.receives;
-        if !queue.try_receive(buffer).map_err(|_| GONE)? {
+        if lane.tail().load(Ordering::Acquire) == self.taken {
             return Ok(false);
+        }
+        if !queue.try_receive(buffer).map_err(|_| GONE)? {
+            return Err(Broken("it counted messages that are not in its queue"));
         }
         if buffer.len() > MESSAGE_MAX {
             return Err(Broken("a message is longer than may be"));
@@ -98,9 +107,9 @@ impl Channel for Queues {
     }
 
     fn may_sleep(&mut self) -> Result<bool, Broken> {
-        let (queue, lane) = &self.receives;
+        let lane = &self.receives.1;
         lane.sleeps();
-        let empty = queue.status().map_err(|_| GONE)?.messages == 0;
+        let empty = lane.tail().load(Ordering::Acquire) == self.taken;
         if !empty {
             lane.woke();
         }

@@ -35,8 +35,6 @@ pub(crate) struct Status {
     pub(crate) owner: u32,
     /// Who may do what, as for a file.
     pub(crate) mode: u32,
-    /// How many messages lie in it.
-    pub(crate) messages: u64,
 }
 
 /// As the kernel wants a message: its type, then its bytes.
@@ -141,7 +139,6 @@ impl Queue {
             maker: status.msg_perm.cuid,
             owner: status.msg_perm.uid,
             mode: status.msg_perm.mode.into(),
-            messages: status.msg_qnum,
         })
     }
 

@@ -142,9 +142,11 @@ fn queues_that_are_removed_break_the_channel() {
     noted::clean(state.path()).unwrap();
     let me = Uid::effective().as_raw();
     let (mut daemon, memory, names) = Queues::make(state.path(), me).unwrap();
-    Queues::open(&memory, names).unwrap().remove();
+    let mut process = Queues::open(&memory, names).unwrap();
+    process.try_send(b"x").unwrap();
+    process.remove();
+    assert!(process.try_send(b"x").is_err());
     assert!(daemon.try_receive(&mut Vec::new()).is_err());
-    assert!(daemon.may_sleep().is_err());
     assert!(matches!(daemon.try_send(b"x"), Err(Unsent::Broken(_))));
 }
 
@@ -154,9 +156,27 @@ fn a_long_message_in_a_queue_breaks_the_channel() {
     let state = tempfile::tempdir().unwrap();
     noted::clean(state.path()).unwrap();
     let me = Uid::effective().as_raw();
-    let (mut daemon, _memory, [up, _]) = Queues::make(state.path(), me).unwrap();
-    assert!(Queue::of_id(up.id).try_send(&[0; MESSAGE_MAX + 1]).unwrap());
+    let (mut daemon, memory, names) = Queues::make(state.path(), me).unwrap();
+    let lane = Lane::new(Arc::new(Memory::open(&memory, CONTROL_LEN).unwrap()), Way::Up);
+    assert!(Queue::of_id(names[0].id).try_send(&[0; MESSAGE_MAX + 1]).unwrap());
+    assert_eq!(daemon.try_receive(&mut Vec::new()), Ok(false), "it was not said to be there");
+    lane.tail().store(1, Ordering::Release);
     assert!(daemon.try_receive(&mut Vec::new()).is_err());
+}
+
+/// The process says that it has sent any number of messages, and has not.
+#[test]
+fn messages_that_are_not_there_break_the_channel() {
+    let state = tempfile::tempdir().unwrap();
+    noted::clean(state.path()).unwrap();
+    let me = Uid::effective().as_raw();
+    for count in numbers().filter(|count| *count > 0) {
+        let (mut daemon, memory, _) = Queues::make(state.path(), me).unwrap();
+        let lane = Lane::new(Arc::new(Memory::open(&memory, CONTROL_LEN).unwrap()), Way::Up);
+        lane.tail().store(count, Ordering::Release);
+        assert_eq!(daemon.may_sleep(), Ok(false));
+        assert!(daemon.try_receive(&mut Vec::new()).is_err());
+    }
 }
 
 /// Queues of another user: they can be neither read nor written, nor removed; the user whose they are
