@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::limits::{BURST_MAX, READ_MAX};
+use super::limits::READ_MAX;
 use super::process::{Hands, Process};
 use crate::clock;
 use crate::embedded::network::Network;
@@ -209,9 +209,9 @@ impl Inside {
 
     // ---- the network and the clock
 
-    /// Reads datagrams, until there is none or others want to enter.
-    pub(super) fn read_burst(&mut self) {
-        let _ = (0..BURST_MAX).all(|_| self.read().0);
+    /// Reads so many datagrams, or as many as there are, and says how many that was.
+    pub(super) fn read_burst(&mut self, most: usize) -> usize {
+        (0..most).take_while(|_| self.read().0).count()
     }
 
     /// Reads one datagram, or finds that there is none after this moment.
@@ -230,7 +230,7 @@ impl Inside {
 
     /// What is due is done, after what has come.
     pub(super) fn handle_timeout(&mut self) {
-        let _ = (0..READ_MAX).all(|_| self.read().0);
+        self.read_burst(READ_MAX);
         self.site.handle_timeout(clock::now());
         self.follow();
     }

@@ -14,6 +14,8 @@ pub(super) const WAITING_MAX: usize = 256;
 pub(super) const TURN_MAX: usize = 32;
 /// How many messages of a process are read at its end (R28): more than any channel holds.
 pub(super) const LAST_MAX: usize = 1 << 16;
+/// While datagrams come one by one, Receive looks for a second behind the first once in so many times.
+pub(super) const LOOK_EVERY: u32 = 8;
 /// How many datagrams are read before others may enter.
 pub(super) const BURST_MAX: usize = 16;
 /// How many datagrams are read before the timers run, whether or not more have come: a flood does not
