@@ -93,10 +93,13 @@ impl Client {
                 self.transmit(call, out);
             }
         }
-        staying.append(&mut home);
-        if !staying.is_empty() {
+        // Few go back to many, or else each call would cost as much as all that wait.
+        home.extend(staying);
+        if !home.is_empty() {
             // An idle port may have gone, and its route with it.
-            self.routes.entry(key).or_default().home.append(&mut staying);
+            let left = &mut self.routes.entry(key).or_default().home;
+            home.extend(std::mem::take(left));
+            *left = home;
         }
     }
 
