@@ -42,3 +42,6 @@ pub use ipc::{
     CallError, Conclusion, IpcClient, IpcPort, IpcServer, MsgId, RawMsg, SendError, SiteError,
     TypedClient, serve,
 };
+pub use local::Kind;
+pub use local::attach::AttachError;
+pub use local::hello::Refusal;

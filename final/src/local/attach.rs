@@ -38,17 +38,27 @@ pub(crate) struct Attachment {
     pub(crate) bell: Bell,
 }
 
-/// Why a process is not attached.
+/// Why a process is not attached to a daemon.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AttachError {
+pub enum AttachError {
+    /// Nobody listens there.
     #[error("no daemon at {}: {error}", path.display())]
-    NoDaemon { path: PathBuf, error: io::Error },
+    NoDaemon {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What the kernel says.
+        error: io::Error,
+    },
+    /// It was told why not.
     #[error("{0}")]
     Refused(#[from] Refusal),
+    /// It may be stopped, or busy beyond measure.
     #[error("the daemon does not answer")]
     Silent,
+    /// Something else listens there.
     #[error("what answers is no daemon of this kind")]
     Garbled,
+    /// This process has no memory or descriptor left, or its queues are gone.
     #[error("the channel cannot be used: {0}")]
     Channel(io::Error),
 }

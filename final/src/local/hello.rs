@@ -62,23 +62,39 @@ pub(crate) struct Terms {
     pub(crate) reply_max: u32,
 }
 
-/// Why a process is not attached.
+/// Why the daemon does not attach a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
-pub(crate) enum Refusal {
+pub enum Refusal {
+    /// The library and the daemon are of different releases.
     #[error("the daemon speaks version {daemon} of the local protocol, not {asked}")]
-    Version { daemon: u16, asked: u16 },
+    Version {
+        /// What it speaks.
+        daemon: u16,
+        /// What it was asked in.
+        asked: u16,
+    },
+    /// It was not understood.
     #[error("that is no hello")]
     Malformed,
+    /// It was not told to serve this user.
     #[error("the daemon does not serve user {user}; see its options --allow-user, --allow-group")]
-    NotAllowed { user: u32 },
+    NotAllowed {
+        /// As the kernel numbers them.
+        user: u32,
+    },
+    /// No place is free.
     #[error("the daemon has as many processes as it may; see its option --processes-max")]
     TooManyProcesses,
+    /// The machine, or its limits, have no more.
     #[error("the daemon has no descriptors or memory left for another process")]
     NoRoom,
+    /// System V queues were asked for.
     #[error("no room for another System V queue; see /proc/sys/kernel/msgmni")]
     NoQueues,
+    /// It says nothing for too long.
     #[error("the daemon waited too long for a hello")]
     TooLate,
+    /// It will be gone in a moment.
     #[error("the daemon stops")]
     Stopping,
 }

@@ -44,7 +44,7 @@ pub(crate) const HEADER_MAX: usize = MESSAGE_MAX - BODY_MAX;
 
 /// How messages travel between a process and its daemon.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Two rings in memory that both sides see: the faster one.
     #[default]
     Shm,
