@@ -23,6 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod attached;
 mod clock;
 #[cfg(feature = "daemon")]
 pub mod daemon;
@@ -30,18 +31,18 @@ pub mod embedded;
 mod fork;
 pub mod ipc;
 pub mod link;
-// Some of it only the library uses, some only the daemon.
-#[allow(dead_code)]
+// Of both sides of the channel a library without the daemon needs one.
+#[cfg_attr(not(feature = "daemon"), allow(dead_code))]
 mod local;
 pub mod protocol;
+mod site;
 mod state;
 mod udp;
 
-pub use embedded::{Options, Site};
+pub use attached::AttachError;
+pub use embedded::Options;
 pub use ipc::{
     CallError, Conclusion, IpcClient, IpcPort, IpcServer, MsgId, RawMsg, SendError, SiteError,
     TypedClient, serve,
 };
-pub use local::Kind;
-pub use local::attach::AttachError;
-pub use local::hello::Refusal;
+pub use site::Site;

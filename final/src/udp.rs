@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -149,7 +149,7 @@ impl Socket {
         let blocked = self.busy.load(Relaxed).then(|| blocked_for(so_long)).flatten();
         match blocked {
             Some(blocked) => self.block(blocked),
-            None => self.busy.store(bell.sleep(Some(self), so_long), Relaxed),
+            None => self.busy.store(bell.sleep(Some(self.as_fd()), so_long), Relaxed),
         }
     }
 
@@ -176,6 +176,12 @@ impl Socket {
             // If it does not come, the thread wakes a little later.
             let _ = waker.send(&[]);
         }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.udp.as_fd()
     }
 }
 
@@ -244,15 +250,15 @@ impl Bell {
         let _ = self.0.write(1);
     }
 
-    /// Sleeps until it rings, a datagram comes to the socket, if one is given, or so long. Whether a
-    /// datagram came.
-    pub(crate) fn sleep(&self, socket: Option<&Socket>, so_long: Option<Time>) -> bool {
+    /// Sleeps until it rings, something comes to the socket, if one is given, or so long. Whether
+    /// something came.
+    pub(crate) fn sleep(&self, socket: Option<BorrowedFd>, so_long: Option<Time>) -> bool {
         let so_long = so_long.map(TimeSpec::from_duration);
         let bell = PollFd::new(self.0.as_fd(), PollFlags::POLLIN);
         let ready = |fd: &PollFd| fd.revents().is_some_and(|came| !came.is_empty());
         let (rang, came) = match socket {
             Some(socket) => {
-                let mut both = [bell, PollFd::new(socket.udp.as_fd(), PollFlags::POLLIN)];
+                let mut both = [bell, PollFd::new(socket, PollFlags::POLLIN)];
                 // An error is a signal that came meanwhile: as good as nothing.
                 match ppoll(&mut both, so_long, None) {
                     Ok(_) => (ready(&both[0]), ready(&both[1])),

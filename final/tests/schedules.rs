@@ -1,7 +1,7 @@
 //! The threads around the lock under shuttle: the file that leads them is the one that runs, with
 //! shuttle's lock and condition variable under it and a socket made of them.
 
-#[path = "../src/embedded/lead.rs"]
+#[path = "../src/site/lead.rs"]
 mod lead;
 
 /// What `lead.rs` takes from the standard library elsewhere.
@@ -72,7 +72,13 @@ impl lead::Inside for Model {
         came.is_some()
     }
 
-    fn stopped(&self) -> bool {
+    fn may_sleep(&mut self) -> bool {
+        true
+    }
+
+    fn waits(&mut self, _: Event, _: bool) {}
+
+    fn is_over(&self) -> bool {
         self.stopped
     }
 }

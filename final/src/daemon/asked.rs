@@ -93,6 +93,10 @@ impl Inside {
                 self.answer(id, serial, answer, &[]);
             }
             Up::ClosePort { port } => self.close_port(id, port),
+            Up::Finish { serial, port } => {
+                self.finish_port(id, port);
+                self.answer(id, serial, Answer::Done, &[]);
+            }
             Up::Register { serial, port, name } => {
                 let done = match self.has_port(id, port) {
                     true => self.site.register(&name, port),
@@ -105,9 +109,11 @@ impl Inside {
             Up::Reply { serial, port, call, renew } => {
                 let body = Bytes::copy_from_slice(body);
                 match self.reply(id, port, call, body) {
-                    Ok(()) if renew => self.take(id, port)?,
                     Ok(()) => {}
                     Err(error) => self.answer(id, serial, Answer::Refused(error), &[]),
+                }
+                if renew && self.has_port(id, port) {
+                    self.take(id, port)?;
                 }
             }
             Up::Look { serial, what } => {
@@ -176,6 +182,15 @@ impl Inside {
         self.site.close_port(clock::now(), port);
     }
 
+    fn finish_port(&mut self, id: ProcessId, port: ServerPort) {
+        if self.has_port(id, port)
+            && let (Some(process), Some((_, hands))) =
+                (self.processes.get_mut(&id), self.ports.get_mut(&port))
+        {
+            process.finished(hands);
+        }
+    }
+
     fn take(&mut self, id: ProcessId, port: ServerPort) -> Result<(), Broken> {
         if !self.has_port(id, port) {
             return Err(MORE_THAN_IS_OPEN);
@@ -202,14 +217,14 @@ impl Inside {
         if !self.has_port(id, port) {
             return Err(SendError::NoSuchPort);
         }
-        self.site.send_reply(clock::now(), port, call, body)?;
-        if let (Some(process), Some((_, hands))) =
-            (self.processes.get_mut(&id), self.ports.get_mut(&port))
-        {
-            hands.full = hands.full.saturating_sub(1);
-            process.replied();
-        }
-        Ok(())
+        let hands = self.ports.get_mut(&port).filter(|(_, hands)| hands.full.contains(&call));
+        let (Some(process), Some((_, hands))) = (self.processes.get_mut(&id), hands) else {
+            return Err(SendError::NotServing);
+        };
+        // The core may have forgotten it; it is out of hand all the same.
+        hands.full.remove(&call);
+        process.replied();
+        self.site.send_reply(clock::now(), port, call, body)
     }
 
     fn look(&self, what: What) -> Seen {

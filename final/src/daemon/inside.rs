@@ -192,7 +192,7 @@ impl Inside {
             let (id, now) = (*id, clock::now());
             let Some(taken) = self.site.take_request(now, port) else { return };
             hands.free -= 1;
-            hands.full += 1;
+            hands.full.insert(taken.call);
             self.network.trace().served(port, &taken.body);
             let patience_ends = patience_ends(now.boot, taken.patience);
             let (call, flags) = (taken.call, taken.flags);

@@ -11,7 +11,7 @@ use crate::local::bell::Bell;
 use crate::local::message::Down;
 use crate::local::outbox::Outbox;
 use crate::local::queues::Names;
-use crate::protocol::{Call, SendError, ServerPort};
+use crate::protocol::{Call, CallId, SendError, ServerPort};
 
 /// One of them.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ pub(super) struct Process {
 pub(super) struct Hands {
     /// How many requests may be handed over.
     pub(super) free: u32,
-    /// How many were, and are not answered.
-    pub(super) full: u32,
+    /// Those that were, and are not answered.
+    pub(super) full: HashSet<CallId>,
 }
 
 impl Process {
@@ -152,9 +152,14 @@ impl Process {
         ports
     }
 
+    /// It wants no more there.
+    pub(super) fn finished(&mut self, hands: &mut Hands) {
+        self.takes = self.takes.saturating_sub(std::mem::take(&mut hands.free));
+    }
+
     pub(super) fn closed(&mut self, port: ServerPort, hands: &Hands) {
         self.ports.remove(&port);
-        self.takes = self.takes.saturating_sub(hands.free + hands.full);
+        self.takes = self.takes.saturating_sub(hands.free + hands.full.len() as u32);
     }
 
     /// One more request may be handed to it.

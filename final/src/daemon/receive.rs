@@ -6,6 +6,8 @@
 //! When datagrams come one by one it looks for no second: the process that was just woken wants the
 //! lock. When they come in crowds it takes many at once, so that the answers travel together.
 
+use std::os::fd::AsFd;
+
 use super::door::Door;
 use super::inside::Stage;
 use super::limits::{BURST_MAX, LOOK_EVERY};
@@ -15,7 +17,7 @@ use crate::udp::{Bell, Socket};
 pub(super) fn run(door: &Door, socket: &Socket, bell: &Bell) {
     let (mut crowded, mut times, mut stopped) = (false, 0_u32, false);
     while !stopped {
-        bell.sleep(Some(socket), None);
+        bell.sleep(Some(socket.as_fd()), None);
         times = times.wrapping_add(1);
         let looks = crowded || times.is_multiple_of(LOOK_EVERY);
         let most = if looks { BURST_MAX } else { 1 };

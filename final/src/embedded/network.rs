@@ -1,8 +1,8 @@
 //! The core's way to the network: datagrams out of packets, faults if they are wanted, and a trace.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use super::sync::Arc;
 use super::trace::Trace;
 use crate::link::{Link, Way};
 use crate::protocol::{Datagrams, Packet, packets};

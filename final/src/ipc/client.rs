@@ -9,8 +9,10 @@ use std::time::Duration;
 use super::message::Id;
 use super::target::TargetError;
 use super::{CallError, MsgId, RawMsg, SendError, ServiceUrl, SiteError, Target, after};
-use crate::embedded::{ClientNumber, Event, Inside, Site};
-use crate::protocol::{Call, Outcome, Time};
+use crate::Site;
+use crate::protocol::{Call, Time};
+use crate::site::desk::{ClientNumber, End, Event};
+use crate::site::inside::Inside;
 
 /// Sends requests to one server and receives its replies, in any thread, many at a time.
 ///
@@ -81,12 +83,7 @@ impl IpcClient {
 
     fn send(&self, request: RawMsg, claimed: bool) -> Result<Call, SendError> {
         let request = request.into_request(self.site.config());
-        self.site.door()?.enter(|inside| {
-            if inside.is_stopped() {
-                return Err(SiteError::Stopped.into());
-            }
-            Ok(inside.ask(self.number, &self.target, request, claimed)?)
-        })
+        self.site.door()?.enter(|inside| inside.ask(self.number, &self.target, request, claimed))
     }
 
     /// Waits for the end of any call of this client that no thread asks for by name; if none is open,
@@ -164,8 +161,8 @@ impl IpcClient {
     }
 
     fn take_any(&self, until: Option<Time>) -> Result<Option<Reply>, SiteError> {
-        let look = |inside: &mut Inside| match inside.take_any(self.number) {
-            Some((call, outcome)) => Some(Ok((MsgId(Id::Sent(self.number, call)), said(outcome)))),
+        let look = |inside: &mut Inside| match inside.desk.take_any(self.number) {
+            Some((call, end)) => Some(Ok((MsgId(Id::Sent(self.number, call)), said(end)))),
             None => inside.is_stopped().then_some(Err(SiteError::Stopped)),
         };
         self.site.door()?.wait(Event::AnyReply(self.number), until, look).transpose()
@@ -177,12 +174,12 @@ impl IpcClient {
             Ok(door) => door,
             Err(error) => return Some(Err(CallError::Site(error))),
         };
-        if !door.enter(|inside| inside.claim(call)) {
+        if !door.enter(|inside| inside.desk.claim(call)) {
             return Some(Err(CallError::Taken));
         }
         let taken = self.take(call, until);
         if taken.is_none() {
-            door.enter(|inside| inside.unclaim(call));
+            door.enter(|inside| inside.desk.unclaim(call));
         }
         taken
     }
@@ -192,7 +189,7 @@ impl IpcClient {
             Ok(door) => door,
             Err(error) => return Some(Err(CallError::Site(error))),
         };
-        let taken = door.wait(Event::Reply(call), until, |inside| inside.take(call))?;
+        let taken = door.wait(Event::Reply(call), until, |inside| inside.desk.take(call))?;
         Some(taken.map_or(Err(CallError::Taken), said))
     }
 }
@@ -205,10 +202,6 @@ impl Drop for IpcClient {
     }
 }
 
-fn said(outcome: Outcome) -> Result<RawMsg, CallError> {
-    match outcome {
-        Outcome::Reply(body) => Ok(RawMsg::new(body)),
-        Outcome::NotExecuted(why) => Err(why.into()),
-        Outcome::Unknown(why) => Err(why.into()),
-    }
+fn said(end: End) -> Result<RawMsg, CallError> {
+    end.map(RawMsg::new)
 }

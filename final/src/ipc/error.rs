@@ -37,6 +37,13 @@ pub enum SiteError {
     /// The site belongs to the parent of this process, which must make its own.
     #[error("the site was made before this process was forked")]
     Forked,
+    /// The daemon of this host was restarted while this call was open or this request was served: what
+    /// it knew of them is gone.
+    #[error("the daemon of this host was restarted meanwhile")]
+    Restarted,
+    /// The daemon of this host does not answer, or there is none at the moment.
+    #[error("the daemon of this host does not answer")]
+    Away,
     /// The server takes no more requests.
     #[error("the server takes no more requests")]
     Closed,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::embedded::ClientNumber;
 use crate::protocol::{Call, CallId, Config, Flags, Request, ServerPort};
+use crate::site::desk::ClientNumber;
 
 /// A message: its body, its flags, and how long its sender waits for the reply (§2).
 ///

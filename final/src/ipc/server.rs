@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::message::Id;
 use super::{IpcPort, MsgId, RawMsg, SendError, SiteError, after};
-use crate::embedded::{Event, Inside, Site};
+use crate::Site;
 use crate::protocol::{self, Incoming, ServerId, ServerPort, Time};
+use crate::site::Whereabouts;
+use crate::site::desk::{Done, Event};
+use crate::site::inside::{Inside, Job};
 
 /// Receives requests and answers them, in any thread.
 ///
@@ -33,18 +36,21 @@ impl IpcServer {
     /// # Errors
     /// There are too many, or the site was stopped.
     pub fn new(site: &Site) -> Result<IpcServer, SendError> {
-        let port = site.door()?.enter(|inside| match inside.is_stopped() {
-            true => Err(SendError::Site(SiteError::Stopped)),
-            false => Ok(inside.open_port()?),
-        })?;
-        Ok(IpcServer { site: site.clone(), port })
+        match site.have_done(&Job::OpenPort)? {
+            Done::Opened(port) => Ok(IpcServer { site: site.clone(), port }),
+            other => unreachable!("a port was to be opened: {other:?}"),
+        }
     }
 
     /// Its port: what a client needs to know to ask it. It names this life of the site, too: a server
     /// that comes back has another one (R10).
     pub fn port(&self) -> IpcPort {
-        let (site, epoch, port) = (self.site.id(), self.site.epoch(), self.port);
-        IpcPort { address: self.site.address(), server: ServerId { site, epoch, port } }
+        let Whereabouts { id: site, epoch, address } = self.site.whereabouts();
+        let server = match self.site.door() {
+            Ok(door) => door.enter(|inside| inside.name_of(self.port)),
+            Err(_) => ServerId { site, epoch, port: self.port },
+        };
+        IpcPort { address, server }
     }
 
     /// Registers a name, under which clients find it in every life of the site.
@@ -52,7 +58,7 @@ impl IpcServer {
     /// # Errors
     /// The name is taken at this site, empty or too long; or there are too many.
     pub fn register(&self, name: &str) -> Result<(), SendError> {
-        Ok(self.site.door()?.enter(|inside| inside.site.register(name, self.port))?)
+        self.site.have_done(&Job::Register(self.port, name.into())).map(drop)
     }
 
     /// Waits for a request. From here on it counts as run.
@@ -92,12 +98,10 @@ impl IpcServer {
             return Err(protocol::SendError::NotServing.into());
         };
         let body = reply.into().into_body();
-        let door = self.site.door()?;
-        door.enter(|inside| match inside.is_stopped() {
-            true => Err(SiteError::Stopped.into()),
-            false if port != self.port => Err(protocol::SendError::NotServing.into()),
-            false => Ok(inside.reply(port, call, body)?),
-        })
+        if port != self.port {
+            return Err(protocol::SendError::NotServing.into());
+        }
+        self.site.door()?.enter(|inside| inside.reply(port, call, body))
     }
 
     /// Whether a request that was received here is not wanted any more: its client called it off, or
@@ -124,7 +128,7 @@ impl IpcServer {
 
     fn take(&self, until: Option<Time>) -> Result<Option<(RawMsg, MsgId)>, SiteError> {
         let port = self.port;
-        let look = |inside: &mut Inside| match inside.is_open(port) {
+        let look = |inside: &mut Inside| match inside.desk.is_open(port) {
             true => inside.take_request(port).map(|taken| Ok(named(port, taken))),
             false if inside.is_stopped() => Some(Err(SiteError::Stopped)),
             false => Some(Err(SiteError::Closed)),

@@ -7,7 +7,6 @@
 //!
 //! Invariant: nothing here blocks, but [`Bell::sleep`].
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -65,10 +64,6 @@ impl Bell {
     /// The other side hears the end; what it says after this is not heard any more.
     pub(crate) fn end(&self) {
         let _ = shutdown(&self.0, Shutdown::Both);
-    }
-
-    pub(crate) fn try_clone(&self) -> io::Result<Bell> {
-        Ok(Bell(self.0.try_clone()?))
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) enum Up {
     OpenPort { serial: u64 },
     /// Close it: requests handed over and not answered end as by the death of the process (R28).
     ClosePort { port: ServerPort },
+    /// Hand over no more there. Answered when no more come.
+    Finish { serial: u64, port: ServerPort },
     /// Register a name for a port. Answered.
     Register { serial: u64, port: ServerPort, name: String },
     /// One more request may be handed over there. It stays so until one is.
@@ -211,6 +213,7 @@ mod tests {
             Up::Cancel { call: 7 },
             Up::OpenPort { serial: 1 },
             Up::ClosePort { port },
+            Up::Finish { serial: 4, port },
             Up::Register { serial: 2, port, name },
             Up::Take { port },
             Up::Reply { serial: 0, port, call, renew: true },

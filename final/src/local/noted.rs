@@ -62,6 +62,7 @@ impl Noted {
     }
 
     /// The queue.
+    #[cfg(test)]
     pub(crate) fn queue(&self) -> Queue {
         Queue::of_id(self.name.id)
     }

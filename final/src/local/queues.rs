@@ -30,7 +30,7 @@ pub(crate) struct Queues {
 #[derive(Debug)]
 enum Kept {
     /// The daemon's: the queues go when this is dropped.
-    Made([Noted; 2]),
+    Made { _queues: [Noted; 2] },
     /// The process's: they are the daemon's as long as that lives.
     Named(Names),
 }
@@ -45,7 +45,7 @@ impl Queues {
         let made = [Noted::make(state, user)?, Noted::make(state, user)?];
         let (memory, descriptor) = Memory::make(CONTROL_LEN)?;
         let names = [made[0].name(), made[1].name()];
-        Ok((Queues::new(memory, Way::Down, names, Kept::Made(made)), descriptor, names))
+        Ok((Queues::new(memory, Way::Down, names, Kept::Made { _queues: made }), descriptor, names))
     }
 
     /// The process's side.

@@ -2,7 +2,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Host, until};
-use crate::embedded::{Options as SiteOptions, Site};
+use crate::Site;
+use crate::embedded::Options as SiteOptions;
 use crate::ipc::{IpcClient, IpcServer};
 use crate::local::Kind;
 use crate::local::message::{Answer, Down, Ended, Seen, Up, What};

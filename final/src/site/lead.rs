@@ -39,8 +39,12 @@ pub(crate) trait Inside {
     /// Reads and handles a datagram, if one is there, and all timers that are due. Tells the crew what
     /// came of it. `true` if there may be more.
     fn round(&mut self) -> bool;
-    /// Whether all threads shall leave.
-    fn stopped(&self) -> bool;
+    /// A thread is going to sleep on the socket; `false` if there is something to read already.
+    fn may_sleep(&mut self) -> bool;
+    /// A thread begins to wait for this, or ceases to.
+    fn waits(&mut self, event: Self::Event, begins: bool);
+    /// Whether the background thread shall leave: there is nothing to watch.
+    fn is_over(&self) -> bool;
 }
 
 /// How threads sleep on the socket.
@@ -148,11 +152,14 @@ impl<I: Inside, S: Sleep> Door<I, S> {
     ) -> Option<T> {
         let mut inside = self.lock();
         let who = inside.crew().number();
-        let mut burst = 0;
+        let (mut burst, mut waits) = (0, false);
         let found = loop {
             let found = look(&mut inside);
             if found.is_some() || until.is_some_and(|until| until <= self.sleep.now()) {
                 break found;
+            }
+            if !std::mem::replace(&mut waits, true) {
+                inside.waits(event, true);
             }
             let leader = inside.crew().leader.as_ref().map(|leader| leader.who);
             inside = if leader.is_none_or(|leader| leader == who) {
@@ -161,6 +168,9 @@ impl<I: Inside, S: Sleep> Door<I, S> {
                 self.follow(inside, who, event, until)
             };
         };
+        if waits {
+            inside.waits(event, false);
+        }
         self.leave(&mut inside, who);
         // What `look` did may be due earlier than the others sleep.
         self.settle(&mut inside);
@@ -171,7 +181,7 @@ impl<I: Inside, S: Sleep> Door<I, S> {
     pub(crate) fn watch(&self) {
         let mut seen = 0;
         let mut inside = self.lock();
-        while !inside.stopped() {
+        while !inside.is_over() {
             let deadline = inside.deadline();
             let crew = inside.crew();
             let calm = std::mem::replace(&mut seen, crew.changes) == crew.changes;
@@ -182,9 +192,11 @@ impl<I: Inside, S: Sleep> Door<I, S> {
             };
             let watches = matches!(background, Background::Watching(_));
             crew.background = background;
-            drop(inside);
-            self.sleep.sleep(Sleeper::Background, watches, until);
-            inside = self.lock();
+            if !watches || inside.may_sleep() {
+                drop(inside);
+                self.sleep.sleep(Sleeper::Background, watches, until);
+                inside = self.lock();
+            }
             if watches && !inside.crew().is_led() {
                 (0..BURST_MAX).any(|_| !inside.round());
             }
@@ -218,7 +230,7 @@ impl<I: Inside, S: Sleep> Door<I, S> {
             crew.background = Background::Resting;
             self.sleep.wake(Sleeper::Background);
         }
-        if *burst == 0 {
+        if *burst == 0 && inside.may_sleep() {
             drop(inside);
             self.sleep.sleep(Sleeper::Leader, true, until);
             inside = self.lock();

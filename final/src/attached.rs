@@ -1,0 +1,141 @@
+//! The site of a host, played by its daemon `unavezd` for all processes (§4).
+//!
+//! Invariant: when the daemon is gone, the background thread looks for the next one; until then nothing
+//! is lost that the old one has not seen.
+
+mod calls;
+mod daemon;
+mod ports;
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+pub use crate::local::Kind;
+pub use crate::local::attach::AttachError;
+pub use crate::local::hello::Refusal;
+
+use crate::clock;
+use crate::local::attach::{Attachment, attach};
+use crate::local::bell::Bell as Line;
+use crate::local::path;
+use crate::protocol::{Config, Time};
+use crate::site::lead::{Inside, Sleep, Sleeper};
+use crate::site::{Door, Parts};
+use crate::udp::Bell;
+use daemon::Daemon;
+
+/// How long the background thread waits before it looks for the daemon again: at first, and at most.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// Where the daemon is, and how to talk to it.
+///
+/// ```no_run
+/// use unavez::Site;
+/// use unavez::attached::{Kind, Options};
+///
+/// let site = Site::attach_with(Options { channel: Kind::Sysv, ..Options::default() })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The daemon's socket; by default where [`crate::Site::attach`] looks for it.
+    pub socket: Option<PathBuf>,
+    /// How messages travel between this process and the daemon.
+    pub channel: Kind,
+}
+
+/// What the threads, the daemon's stand-in and the background thread share.
+#[derive(Debug)]
+struct Shared {
+    /// What the daemon rings, and whose end is its end; none while it is gone.
+    line: Mutex<Option<Arc<Line>>>,
+    /// It was seen to ring, or to end.
+    rang: AtomicBool,
+    /// The next attachment.
+    next: Mutex<Option<Attachment>>,
+    leader: Bell,
+    background: Bell,
+}
+
+#[derive(Debug)]
+struct Sleepers(Arc<Shared>);
+
+/// What an attached site is made of.
+pub(crate) fn start(options: Options) -> Result<Parts, AttachError> {
+    let Options { socket, channel } = options;
+    let path = socket.unwrap_or_else(path::socket);
+    let first = attach(&path, channel)?;
+    let bell = || Bell::new().map_err(AttachError::Channel);
+    let shared = Arc::new(Shared {
+        line: Mutex::new(None),
+        rang: AtomicBool::new(false),
+        next: Mutex::new(None),
+        leader: bell()?,
+        background: bell()?,
+    });
+    let terms = first.welcome.terms;
+    let config = Config {
+        patience_default: terms.patience_default,
+        reply_max: terms.reply_max as usize,
+        calls_max: terms.calls_max as usize,
+        ..Config::default()
+    };
+    let whereabouts = Arc::new(Mutex::new(first.welcome.whereabouts()));
+    let daemon = Daemon::new(Arc::clone(&shared), Arc::clone(&whereabouts), first);
+    let seeks = Arc::clone(&shared);
+    Ok(Parts {
+        behind: Box::new(daemon),
+        sleep: Box::new(Sleepers(shared)),
+        whereabouts,
+        config,
+        life: None,
+        meanwhile: Box::new(move |door| seek(door, &seeks, &path, channel)),
+    })
+}
+
+/// Looks for the daemon until it is found, or the site is stopped.
+fn seek(door: &Door, shared: &Shared, path: &Path, channel: Kind) {
+    let mut pause = PAUSE_MIN;
+    while !door.enter(|inside| inside.is_stopped()) {
+        match attach(path, channel) {
+            Ok(attachment) => {
+                *shared.next.lock().expect(UNBROKEN) = Some(attachment);
+                door.enter(|inside| inside.round());
+                return;
+            }
+            Err(error) => tracing::debug!("the daemon is not back: {error}"),
+        }
+        shared.background.sleep(None, Some(pause));
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+const UNBROKEN: &str = "no thread panics here";
+
+impl Sleep for Sleepers {
+    fn now(&self) -> Time {
+        clock::now().running
+    }
+
+    fn sleep(&self, who: Sleeper, socket: bool, until: Option<Time>) {
+        let Shared { line, rang, leader, background, .. } = &*self.0;
+        let so_long = until.map(|until| until.saturating_sub(self.now()));
+        let own = if who == Sleeper::Leader { leader } else { background };
+        let line = if socket { line.lock().expect(UNBROKEN).clone() } else { None };
+        // It is heeded under the lock: who else sleeps here must not miss it.
+        if own.sleep(line.as_ref().map(|line| line.as_fd()), so_long) {
+            rang.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn wake(&self, who: Sleeper) {
+        match who {
+            Sleeper::Leader => self.0.leader.ring(),
+            Sleeper::Background => self.0.background.ring(),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The calls of this process that have not ended.
+//!
+//! Invariant: each is kept as it was asked until it has ended, so that the next daemon can be asked what
+//! the last one has not seen.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::ipc::{CallError, SiteError};
+use crate::local::message::Up;
+use crate::protocol::{Call, Flags, NotExecuted, Table, Time, Unknown};
+use crate::site::desk::End;
+
+/// How much longer than its patience a call may take to end, by the daemon's word: a daemon that is
+/// stopped says nothing. One that is to be known for certain may take until nothing is heard of the
+/// server for ten heartbeats.
+const GRACE: Duration = Duration::from_secs(2);
+const GRACE_CERTAIN: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    open: Table<Call, Asked>,
+    /// When each is ended from here.
+    due: BTreeSet<(Time, Call)>,
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Asked {
+    up: Up,
+    body: Bytes,
+    flags: Flags,
+    /// When the patience ends; `None` is never.
+    ends: Option<Time>,
+    /// Which message of this attachment asked for it; `None` if none has.
+    sent: Option<u64>,
+    cancelled: bool,
+    /// An earlier daemon may have had it run.
+    again: bool,
+}
+
+impl Asked {
+    fn due(&self) -> Option<Time> {
+        let grace = match (self.sent, self.flags.has(Flags::CERTAIN)) {
+            (None, _) => Duration::ZERO,
+            (Some(_), false) => GRACE,
+            (Some(_), true) => GRACE_CERTAIN,
+        };
+        self.ends?.checked_add(grace)
+    }
+
+    fn not_executed(&self, why: NotExecuted) -> End {
+        // What may have run once cannot be said not to have run.
+        if self.again { Err(CallError::Site(SiteError::Restarted)) } else { Err(why.into()) }
+    }
+}
+
+impl Calls {
+    /// Names the next one.
+    pub(super) fn name(&mut self) -> Call {
+        self.last += 1;
+        Call(self.last)
+    }
+
+    pub(super) fn asked(
+        &mut self,
+        call: Call,
+        up: Up,
+        body: Bytes,
+        flags: Flags,
+        ends: Option<Time>,
+        sent: Option<u64>,
+    ) {
+        let asked = Asked { up, body, flags, ends, sent, cancelled: false, again: false };
+        self.due.extend(asked.due().map(|due| (due, call)));
+        self.open.insert(call, asked);
+    }
+
+    /// The daemon says that it has ended so; `None` if it had ended.
+    pub(super) fn ended(&mut self, call: Call, end: End) -> Option<End> {
+        let asked = self.remove(call)?;
+        Some(match end {
+            Err(CallError::NotExecuted(_) | CallError::NotSent(_)) if asked.again => {
+                Err(CallError::Site(SiteError::Restarted))
+            }
+            end => end,
+        })
+    }
+
+    /// `Some` if it ends at once: no daemon has been asked for it.
+    pub(super) fn cancel(&mut self, call: Call) -> Option<End> {
+        let asked = self.open.get_mut(&call)?;
+        asked.cancelled = true;
+        if asked.sent.is_some() {
+            return None;
+        }
+        let end = asked.not_executed(NotExecuted::Cancelled);
+        self.remove(call);
+        Some(end)
+    }
+
+    /// The daemon is gone, and had taken so many messages: ends what it may have acted on.
+    pub(super) fn lose(&mut self, taken: u64) -> Vec<(Call, End)> {
+        let mut ends = Vec::new();
+        for call in self.names() {
+            let Some(asked) = self.open.get_mut(&call) else { continue };
+            let seen = asked.sent.take().is_some_and(|sent| sent <= taken);
+            let again = asked.flags.has(Flags::IDEMPOTENT);
+            asked.again |= seen;
+            let end = match asked.cancelled {
+                true if seen => Err(Unknown::Cancelled.into()),
+                true => asked.not_executed(NotExecuted::Cancelled),
+                false if seen && !again => Err(CallError::Site(SiteError::Restarted)),
+                false => continue,
+            };
+            ends.push((call, end));
+        }
+        ends.iter().for_each(|(call, _)| drop(self.open.remove(call)));
+        self.plan();
+        ends
+    }
+
+    /// Asks a new daemon for all that wait, in the order in which they were asked for.
+    pub(super) fn resume(&mut self, mut say: impl FnMut(&Up, &[u8]) -> u64) {
+        for call in self.names() {
+            if let Some(asked) = self.open.get_mut(&call) {
+                asked.sent = Some(say(&asked.up, &asked.body));
+            }
+        }
+        self.plan();
+    }
+
+    /// Ends those that are overdue.
+    pub(super) fn expire(&mut self, now: Time) -> Vec<(Call, End)> {
+        let mut ends = Vec::new();
+        while let Some((due, call)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
+            self.due.remove(&(due, call));
+            if let Some(asked) = self.open.remove(&call) {
+                let end = match asked.sent {
+                    Some(_) => Err(Unknown::TimedOut.into()),
+                    None => asked.not_executed(NotExecuted::NeverSent),
+                };
+                ends.push((call, end));
+            }
+        }
+        ends
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    fn remove(&mut self, call: Call) -> Option<Asked> {
+        let asked = self.open.remove(&call)?;
+        if let Some(due) = asked.due() {
+            self.due.remove(&(due, call));
+        }
+        Some(asked)
+    }
+
+    fn plan(&mut self) {
+        let due = self.open.iter().filter_map(|(call, asked)| Some((asked.due()?, *call)));
+        self.due = due.collect();
+    }
+
+    fn names(&self) -> Vec<Call> {
+        let mut names: Vec<Call> = self.open.keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
+}

@@ -1,0 +1,172 @@
+//! The protocol played in this process: the core and its way to the network.
+//!
+//! Invariant: one event, then every action (R5).
+
+use bytes::Bytes;
+
+use super::network::Network;
+use crate::clock;
+use crate::ipc::SendError;
+use crate::protocol::{
+    self, Action, Call, CallId, Incoming, ProcessId, Request, ServerId, ServerPort, Site, Target,
+    Time,
+};
+use crate::site::desk::{Desk, Done, Serial, end_of};
+use crate::site::inside::{Behind, Job, Look};
+
+/// All threads here are one process to the core.
+const PROCESS: ProcessId = ProcessId(0);
+/// So many datagrams are read before the timers run, whether or not more have come: a flood does not
+/// stop them.
+const READ_MAX: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Core {
+    site: Site,
+    network: Network,
+    calls_max: usize,
+    /// What is to be told to the desk when the actions are done.
+    done: Vec<(Serial, Result<Done, SendError>)>,
+    finished: Vec<ServerPort>,
+}
+
+impl Core {
+    pub(super) fn new(site: Site, network: Network, calls_max: usize) -> Core {
+        Core { site, network, calls_max, done: Vec::new(), finished: Vec::new() }
+    }
+
+    /// Reads one datagram, or finds that there is none after this moment.
+    fn read(&mut self, desk: &mut Desk) -> (bool, Time) {
+        // Before the receive: nothing that came earlier is left when it finds nothing (R23).
+        let now = clock::now();
+        let came = self.network.receive();
+        let more = came.is_some();
+        match came {
+            Some((from, datagram)) => self.site.handle_datagram(now, from, datagram),
+            None => self.site.handle_drained(now),
+        }
+        self.act(desk);
+        (more, now.running)
+    }
+
+    fn follow(&mut self, action: Action, desk: &mut Desk) {
+        match action {
+            Action::Send { to, packet } => self.network.send(to, &packet),
+            Action::End { call, outcome, .. } => {
+                self.network.trace().ended(&outcome);
+                desk.end(call, end_of(outcome));
+            }
+            Action::Ready { port } => desk.requested(port),
+            Action::Cancelled { port, call } => desk.cancelled(port, call),
+            Action::Note(note) => self.network.trace().noted(note),
+        }
+    }
+
+    fn look(&self, what: Look) -> Done {
+        match what {
+            Look::Counters => Done::Counters(Box::new(self.site.counters().clone())),
+            Look::Entries => Done::Entries(self.site.entries()),
+            Look::RoundTrips => Done::RoundTrips(self.site.round_trips()),
+        }
+    }
+}
+
+impl Behind for Core {
+    fn calls_max(&self) -> usize {
+        self.calls_max
+    }
+
+    fn ask(&mut self, target: &Target, request: Request) -> Result<Call, protocol::SendError> {
+        self.site.send_request(clock::now(), PROCESS, target, request)
+    }
+
+    fn cancel(&mut self, call: Call) {
+        self.site.cancel(clock::now(), call);
+    }
+
+    fn begin(&mut self, serial: Serial, job: &Job) {
+        let done = match job {
+            Job::OpenPort => self.site.open_port(PROCESS).map(Done::Opened),
+            Job::Register(port, name) => self.site.register(name, *port).map(|()| Done::Nothing),
+            Job::Look(what) => Ok(self.look(*what)),
+        };
+        self.done.push((serial, done.map_err(SendError::from)));
+    }
+
+    fn finish_port(&mut self, port: ServerPort) {
+        self.finished.push(port);
+    }
+
+    fn close_port(&mut self, port: ServerPort) {
+        self.site.close_port(clock::now(), port);
+    }
+
+    fn take_request(&mut self, port: ServerPort) -> Option<Incoming> {
+        let taken = self.site.take_request(clock::now(), port);
+        if let Some(taken) = &taken {
+            self.network.trace().served(port, &taken.body);
+        }
+        taken
+    }
+
+    fn reply(&mut self, port: ServerPort, call: CallId, body: Bytes) -> Result<(), SendError> {
+        Ok(self.site.send_reply(clock::now(), port, call, body)?)
+    }
+
+    fn is_lost(&self, _: CallId) -> bool {
+        false
+    }
+
+    fn name_of(&self, port: ServerPort) -> ServerId {
+        ServerId { site: self.site.site(), epoch: self.site.epoch(), port }
+    }
+
+    fn waits(&mut self, _: ServerPort, _: bool) {}
+
+    fn stop(&mut self) {}
+
+    fn act(&mut self, desk: &mut Desk) {
+        loop {
+            while let Some(action) = self.site.poll_action() {
+                self.follow(action, desk);
+            }
+            self.network.flush();
+            let unsent = self.network.take_unsent();
+            if unsent.is_empty() {
+                break;
+            }
+            for (packet, by_peer) in unsent {
+                self.site.handle_unsent(&packet, by_peer);
+            }
+        }
+        for (serial, done) in self.done.drain(..) {
+            if let Ok(Done::Opened(port)) = done {
+                desk.opened(port);
+            }
+            desk.done(serial, done);
+        }
+        self.finished.drain(..).for_each(|port| desk.finished(port));
+    }
+
+    fn round(&mut self, desk: &mut Desk) -> bool {
+        let (mut more, now) = self.read(desk);
+        if self.site.deadline().is_some_and(|at| at <= now) {
+            more = (0..READ_MAX).all(|_| self.read(desk).0);
+            self.site.handle_timeout(clock::now());
+            self.act(desk);
+        }
+        more
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.site.deadline()
+    }
+
+    fn may_sleep(&mut self) -> bool {
+        true
+    }
+
+    fn is_away(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,113 @@
+//! A daemon that is stopped and started under living programs.
+
+use std::thread;
+use std::time::Duration;
+
+use unavez::protocol::NotExecuted;
+use unavez::{CallError, Conclusion, IpcClient, IpcServer, RawMsg, SendError, SiteError};
+
+use super::{Host, KINDS, LONG, until};
+
+/// A server is found by its name again, by a client that knew it before; nobody did anything for it.
+#[test]
+fn programs_outlive_the_daemon() {
+    for kind in KINDS {
+        let mut host = Host::new();
+        let (site, at_client) = (host.attach(kind), host.attach(kind));
+        let server = IpcServer::new(&site).unwrap();
+        server.register("echo").unwrap();
+        let port = server.port();
+        thread::scope(|scope| {
+            let serves = scope.spawn(|| {
+                while let Ok((request, id)) = server.receive_request() {
+                    let _ = server.send_reply(request, id);
+                }
+            });
+            for _ in 0..3 {
+                let url = format!("unavez://{}/echo", site.address());
+                let client = IpcClient::open(&at_client, &url).unwrap();
+                until(|| client.call(RawMsg::from("x").timeout(Duration::from_secs(1))).is_ok());
+                let epoch = site.epoch();
+                host.stop();
+                host.start();
+                until(|| site.epoch() != epoch && at_client.epoch() == site.epoch());
+            }
+            until(|| server.port() != port);
+            site.stop();
+            serves.join().unwrap();
+        });
+    }
+}
+
+/// A request that no daemon has seen waits for the next one, and runs.
+#[test]
+fn what_no_daemon_has_seen_is_sent_by_the_next() {
+    for kind in KINDS {
+        let mut host = Host::new();
+        let other = Host::new();
+        let server = IpcServer::new(&other.attach(kind)).unwrap();
+        let site = host.attach(kind);
+        let client = IpcClient::new(&site, server.port());
+        host.stop();
+        let ids: Vec<_> =
+            (0..3).map(|_| client.send_request(RawMsg::from("x").timeout(LONG)).unwrap()).collect();
+        host.start();
+        for id in ids {
+            let (request, from) = server.receive_request().unwrap();
+            server.send_reply(request, from).unwrap();
+            assert_eq!(client.receive_reply_of(id).unwrap().body(), "x");
+        }
+    }
+}
+
+/// While there is no daemon a call's patience ends all the same, and it is known that it did not run.
+#[test]
+fn patience_ends_without_a_daemon() {
+    let mut host = Host::new();
+    let site = host.attach(KINDS[0]);
+    let client = IpcClient::new(&site, IpcServer::new(&site).unwrap().port());
+    host.stop();
+    let soon = RawMsg::from("x").timeout(Duration::from_millis(20));
+    assert_eq!(client.call(soon), Err(NotExecuted::NeverSent.into()));
+    let id = client.send_request(RawMsg::from("x").unlimited()).unwrap();
+    client.cancel(id).unwrap();
+    assert_eq!(client.receive_reply_of(id), Err(NotExecuted::Cancelled.into()));
+}
+
+/// A call that the daemon had in hand when it stopped ends in words, and so does its service.
+#[test]
+fn what_the_daemon_had_in_hand_ends() {
+    for kind in KINDS {
+        let mut host = Host::new();
+        let (site, at_client) = (host.attach(kind), host.attach(kind));
+        let server = IpcServer::new(&site).unwrap();
+        let client = IpcClient::new(&at_client, server.port());
+        let id = client.send_request(RawMsg::from("x").timeout(LONG)).unwrap();
+        let (_, from) = server.receive_request().unwrap();
+        host.stop();
+        let error = client.receive_reply_of(id).unwrap_err();
+        assert_eq!(error.conclude(), Conclusion::Unknown, "{error}");
+        until(|| server.is_cancelled(&from));
+        let lost = SendError::Site(SiteError::Restarted);
+        assert_eq!(server.send_reply("late", from), Err(lost));
+        host.start();
+    }
+}
+
+/// A site that is stopped while there is no daemon leaves at once.
+#[test]
+fn a_site_without_a_daemon_is_stopped() {
+    let mut host = Host::new();
+    let site = host.attach(KINDS[0]);
+    let server = IpcServer::new(&site).unwrap();
+    let client = IpcClient::new(&site, server.port());
+    host.stop();
+    thread::scope(|scope| {
+        let calls = scope.spawn(|| client.call("x"));
+        let serves = scope.spawn(|| server.receive_request().map(drop));
+        thread::sleep(Duration::from_millis(20));
+        site.stop();
+        assert!(matches!(calls.join().unwrap(), Err(CallError::NotExecuted(_))));
+        assert_eq!(serves.join().unwrap(), Err(SiteError::Stopped));
+    });
+}
