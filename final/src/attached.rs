@@ -17,9 +17,13 @@ pub use crate::local::Kind;
 pub use crate::local::attach::AttachError;
 pub use crate::local::hello::Refusal;
 
+use nix::poll::PollFlags;
+
 use crate::clock;
 use crate::local::attach::{Attachment, attach};
 use crate::local::bell::Bell as Line;
+use crate::local::control::Lane;
+use crate::local::memory::Memory;
 use crate::local::path;
 use crate::protocol::{Config, Time};
 use crate::site::lead::{Inside, Sleep, Sleeper};
@@ -55,6 +59,8 @@ struct Shared {
     line: Mutex<Option<Arc<Line>>>,
     /// It was seen to ring, or to end.
     rang: AtomicBool,
+    /// Where the thread that leads sleeps, if it said so: messages wake it there, and nothing else.
+    word: Mutex<Option<Lane<Arc<Memory>>>>,
     /// The next attachment.
     next: Mutex<Option<Attachment>>,
     leader: Bell,
@@ -73,6 +79,7 @@ pub(crate) fn start(options: Options) -> Result<Parts, AttachError> {
     let shared = Arc::new(Shared {
         line: Mutex::new(None),
         rang: AtomicBool::new(false),
+        word: Mutex::new(None),
         next: Mutex::new(None),
         leader: bell()?,
         background: bell()?,
@@ -122,20 +129,41 @@ impl Sleep for Sleepers {
     }
 
     fn sleep(&self, who: Sleeper, socket: bool, until: Option<Time>) {
-        let Shared { line, rang, leader, background, .. } = &*self.0;
         let so_long = until.map(|until| until.saturating_sub(self.now()));
-        let own = if who == Sleeper::Leader { leader } else { background };
-        let line = if socket { line.lock().expect(UNBROKEN).clone() } else { None };
-        // It is heeded under the lock: who else sleeps here must not miss it.
-        if own.sleep(line.as_ref().map(|line| line.as_fd()), so_long) {
-            rang.store(true, Ordering::Relaxed);
-        }
+        self.0.sleep(who, socket, so_long);
     }
 
     fn wake(&self, who: Sleeper) {
         match who {
-            Sleeper::Leader => self.0.leader.ring(),
+            Sleeper::Leader => self.0.wake_leader(),
             Sleeper::Background => self.0.background.ring(),
+        }
+    }
+}
+
+impl Shared {
+    fn sleep(&self, who: Sleeper, socket: bool, so_long: Option<Time>) {
+        let word = self.word.lock().expect(UNBROKEN).clone();
+        if let (Sleeper::Leader, Some(word)) = (who, word) {
+            return word.sleep(so_long);
+        }
+        let line = self.line.lock().expect(UNBROKEN).clone();
+        let own = if who == Sleeper::Leader { &self.leader } else { &self.background };
+        // The end is always heard: a leader on the word does not hear it.
+        let wanted = if socket { PollFlags::POLLIN } else { PollFlags::empty() };
+        // It is heeded under the lock: who else sleeps here must not miss it.
+        if own.sleep(line.as_ref().map(|line| (line.as_fd(), wanted)), so_long) {
+            self.rang.store(true, Ordering::Relaxed);
+            if who == Sleeper::Background {
+                self.wake_leader();
+            }
+        }
+    }
+
+    fn wake_leader(&self) {
+        match &*self.word.lock().expect(UNBROKEN) {
+            Some(word) => word.rouse(),
+            None => self.leader.ring(),
         }
     }
 }

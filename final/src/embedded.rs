@@ -12,6 +12,8 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use nix::poll::PollFlags;
+
 pub use crate::link::Link;
 
 use self::core::Core;
@@ -104,7 +106,8 @@ impl Sleep for Sleepers {
         match who {
             Sleeper::Leader => self.socket.sleep(&self.leader, so_long),
             Sleeper::Background => {
-                self.background.sleep(socket.then(|| self.socket.as_fd()), so_long);
+                self.background
+                    .sleep(socket.then(|| (self.socket.as_fd(), PollFlags::POLLIN)), so_long);
             }
         }
     }

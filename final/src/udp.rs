@@ -149,7 +149,9 @@ impl Socket {
         let blocked = self.busy.load(Relaxed).then(|| blocked_for(so_long)).flatten();
         match blocked {
             Some(blocked) => self.block(blocked),
-            None => self.busy.store(bell.sleep(Some(self.as_fd()), so_long), Relaxed),
+            None => self
+                .busy
+                .store(bell.sleep(Some((self.as_fd(), PollFlags::POLLIN)), so_long), Relaxed),
         }
     }
 
@@ -235,6 +237,9 @@ fn home(v6: bool) -> IpAddr {
     if v6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() }
 }
 
+/// A socket, and what is wanted of it; its end is always heard.
+pub(crate) type Wanted<'a> = (BorrowedFd<'a>, PollFlags);
+
 /// Wakes one thread that sleeps.
 #[derive(Debug)]
 pub(crate) struct Bell(EventFd);
@@ -252,13 +257,13 @@ impl Bell {
 
     /// Sleeps until it rings, something comes to the socket, if one is given, or so long. Whether
     /// something came.
-    pub(crate) fn sleep(&self, socket: Option<BorrowedFd>, so_long: Option<Time>) -> bool {
+    pub(crate) fn sleep(&self, socket: Option<Wanted>, so_long: Option<Time>) -> bool {
         let so_long = so_long.map(TimeSpec::from_duration);
         let bell = PollFd::new(self.0.as_fd(), PollFlags::POLLIN);
         let ready = |fd: &PollFd| fd.revents().is_some_and(|came| !came.is_empty());
         let (rang, came) = match socket {
-            Some(socket) => {
-                let mut both = [bell, PollFd::new(socket, PollFlags::POLLIN)];
+            Some((socket, wanted)) => {
+                let mut both = [bell, PollFd::new(socket, wanted)];
                 // An error is a signal that came meanwhile: as good as nothing.
                 match ppoll(&mut both, so_long, None) {
                     Ok(_) => (ready(&both[0]), ready(&both[1])),

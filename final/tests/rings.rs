@@ -13,11 +13,13 @@ mod sync {
     pub(super) use shuttle::sync::atomic::{AtomicU64, Ordering, fence};
 }
 
+use std::time::Duration;
+
 use control::{CONTROL_LEN, Lane, Words};
 use ring::{Place, Reader, Writer};
 use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::thread;
-use sync::AtomicU64;
+use sync::{AtomicU64, Ordering};
 
 /// So many schedules of each kind; `UNAVEZ_SCHEDULES=10000` tries more.
 const SCHEDULES: usize = 500;
@@ -48,11 +50,31 @@ impl From<Broken> for Unsent {
     }
 }
 
-type Memory = Arc<Vec<AtomicU64>>;
+/// Words, and the kernel's part in sleeping on them.
+struct Shared {
+    words: Vec<AtomicU64>,
+    woken: Mutex<u64>,
+    changed: Condvar,
+}
+
+type Memory = Arc<Shared>;
 
 impl Words for Memory {
     fn words(&self) -> &[AtomicU64] {
-        self
+        &self.words
+    }
+
+    fn sleep(&self, index: usize, value: u64, _: Option<Duration>) {
+        let mut woken = self.woken.lock().unwrap();
+        let before = *woken;
+        while *woken == before && self.words[index].load(Ordering::SeqCst) == value {
+            woken = self.changed.wait(woken).unwrap();
+        }
+    }
+
+    fn wake(&self, _: usize) {
+        *self.woken.lock().unwrap() += 1;
+        self.changed.notify_all();
     }
 }
 
@@ -82,11 +104,12 @@ fn schedules() -> usize {
     std::env::var("UNAVEZ_SCHEDULES").map_or(SCHEDULES, |text| text.parse().expect("a number"))
 }
 
-/// One side writes more than fits, the other reads; both sleep whenever they may. A wake-up that is lost
+/// One side writes more than fits, the other reads; both sleep whenever they may, the reader by its
+/// bell or on the word. A wake-up that is lost
 /// is a deadlock, which shuttle reports.
-fn write_and_read() {
-    let memory: Memory =
-        Arc::new((0..CONTROL_LEN + PLACE.len).map(|_| AtomicU64::new(0)).collect());
+fn write_and_read(on_word: bool) {
+    let words = (0..CONTROL_LEN + PLACE.len).map(|_| AtomicU64::new(0)).collect();
+    let memory = Arc::new(Shared { words, woken: Mutex::new(0), changed: Condvar::new() });
     let lane = Lane::new(memory, Way::Up);
     let (mut writer, mut reader) = (Writer::new(lane.clone(), PLACE), Reader::new(lane, PLACE));
     let (at_writer, at_reader) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
@@ -107,8 +130,9 @@ fn write_and_read() {
             }
         }
     });
+    let word = reader.lane();
     let (mut buffer, mut next) = (Vec::new(), 0);
-    while next < 4 {
+    loop {
         reader.woke();
         while reader.try_receive(&mut buffer).unwrap() {
             assert_eq!(buffer, [next; 12]);
@@ -117,7 +141,12 @@ fn write_and_read() {
         if reader.freed() {
             at_writer.ring();
         }
-        if next < 4 && reader.may_sleep().unwrap() {
+        if next == 4 {
+            break;
+        }
+        if on_word && reader.may_sleep_on_word().unwrap() {
+            word.sleep(None);
+        } else if !on_word && reader.may_sleep().unwrap() {
             at_reader.sleep();
         }
     }
@@ -126,10 +155,12 @@ fn write_and_read() {
 
 #[test]
 fn no_wake_up_is_lost_at_random() {
-    shuttle::check_random(write_and_read, schedules());
+    shuttle::check_random(|| write_and_read(false), schedules());
+    shuttle::check_random(|| write_and_read(true), schedules());
 }
 
 #[test]
 fn no_wake_up_is_lost_with_few_switches() {
-    shuttle::check_pct(write_and_read, schedules(), 4);
+    shuttle::check_pct(|| write_and_read(false), schedules(), 4);
+    shuttle::check_pct(|| write_and_read(true), schedules(), 4);
 }

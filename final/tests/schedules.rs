@@ -72,7 +72,7 @@ impl lead::Inside for Model {
         came.is_some()
     }
 
-    fn may_sleep(&mut self) -> bool {
+    fn may_sleep(&mut self, _: Sleeper) -> bool {
         true
     }
 

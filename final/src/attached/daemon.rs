@@ -27,6 +27,7 @@ use crate::protocol::{
 use crate::site::Whereabouts;
 use crate::site::desk::{Desk, Done, End, Serial};
 use crate::site::inside::{Behind, Job, Look};
+use crate::site::lead::Sleeper;
 
 #[derive(Debug)]
 pub(super) struct Daemon {
@@ -283,6 +284,9 @@ impl Daemon {
         let taken = channel.outbox.channel().taken();
         channel.outbox.channel().remove();
         *self.shared.line.lock().expect(UNBROKEN) = None;
+        if let Some(word) = self.shared.word.lock().expect(UNBROKEN).take() {
+            word.rouse();
+        }
         self.told.ends.extend(self.calls.lose(taken));
         let finished: Vec<_> = self.own_jobs.drain().collect();
         self.ports.lose();
@@ -511,9 +515,17 @@ impl Behind for Daemon {
         self.calls.deadline()
     }
 
-    fn may_sleep(&mut self) -> bool {
+    fn may_sleep(&mut self, who: Sleeper) -> bool {
+        let mut word = self.shared.word.lock().expect(UNBROKEN);
         let Some(channel) = &mut self.channel else { return true };
-        match channel.outbox.channel().may_sleep() {
+        // On the word nobody hears that there is room again.
+        let on_word = who == Sleeper::Leader && channel.outbox.waiting() == 0;
+        let may_sleep = match on_word {
+            true => channel.outbox.channel().may_sleep_on_word(),
+            false => channel.outbox.channel().may_sleep(),
+        };
+        *word = on_word.then(|| channel.outbox.channel().lane());
+        match may_sleep {
             Ok(may_sleep) => {
                 channel.asleep |= may_sleep;
                 may_sleep

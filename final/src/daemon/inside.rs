@@ -209,9 +209,20 @@ impl Inside {
 
     // ---- the network and the clock
 
-    /// Reads so many datagrams, or as many as there are, and says how many that was.
+    /// Reads so many datagrams, or as many as there are, and says how many that was; then does what is
+    /// due.
     pub(super) fn read_burst(&mut self, most: usize) -> usize {
-        (0..most).take_while(|_| self.read().0).count()
+        let mut now = Time::ZERO;
+        let read = (0..most).take_while(|_| {
+            let (came, at) = self.read();
+            now = at;
+            came
+        });
+        let read = read.count();
+        if self.site.deadline().is_some_and(|at| at <= now) {
+            self.handle_timeout();
+        }
+        read
     }
 
     /// Reads one datagram, or finds that there is none after this moment.
@@ -228,11 +239,12 @@ impl Inside {
         (more, now.running)
     }
 
-    /// What is due is done, after what has come.
-    pub(super) fn handle_timeout(&mut self) {
-        self.read_burst(READ_MAX);
+    /// What is due is done, after what has come; and Timer is told what is due next.
+    fn handle_timeout(&mut self) {
+        (0..READ_MAX).all(|_| self.read().0);
         self.site.handle_timeout(clock::now());
         self.follow();
+        self.timer_sleeps = Time::MAX;
     }
 
     // ---- the end

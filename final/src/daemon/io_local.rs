@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
 
 use super::asked::Turn;
 use super::door::Door;
@@ -31,6 +31,10 @@ use crate::protocol::ProcessId;
 const LISTENER: u64 = 0;
 const STOP: u64 = 1;
 const FIRST: u64 = 2;
+/// Of a process: its socket, its end, its bell.
+const SOCKET: u64 = 0;
+const ENDED: u64 = 1;
+const RANG: u64 = 2;
 /// So many events are taken at once.
 const EVENTS_MAX: usize = 256;
 /// How long nobody is accepted after the kernel refused to: it may have memory again then.
@@ -71,6 +75,8 @@ pub(super) struct Guests {
 #[derive(Debug)]
 struct Attached {
     bell: Arc<Bell>,
+    /// What the process rings by. Nobody reads it: epoll tells of each ring.
+    _rings: OwnedFd,
     /// Readable when the process has ended.
     _process: Option<OwnedFd>,
     is_ready: bool,
@@ -84,8 +90,8 @@ impl IoLocal {
         stop: OwnedFd,
     ) -> io::Result<IoLocal> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER << 1), EventFlags::IN)?;
-        epoll::add(&epoll, &stop, EventData::new_u64(STOP << 1), EventFlags::IN)?;
+        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER << 2), EventFlags::IN)?;
+        epoll::add(&epoll, &stop, EventData::new_u64(STOP << 2), EventFlags::IN)?;
         Ok(IoLocal {
             door,
             epoll,
@@ -113,10 +119,10 @@ impl IoLocal {
             };
             for event in events.iter() {
                 let data = event.data.u64();
-                match data >> 1 {
+                match data >> 2 {
                     STOP => return,
                     LISTENER => self.accept(),
-                    id => self.heed(id, data & 1 == 1),
+                    id => self.heed(id, data & 3),
                 }
             }
             for _ in 0..self.ready.len() {
@@ -149,7 +155,7 @@ impl IoLocal {
         }
         if self.deaf_until.is_some_and(|until| until <= now) {
             self.deaf_until = None;
-            let data = EventData::new_u64(LISTENER << 1);
+            let data = EventData::new_u64(LISTENER << 2);
             if epoll::add(&self.epoll, &self.listener, data, EventFlags::IN).is_err() {
                 self.deaf_until = Some(now + DEAF_FOR);
             }
@@ -189,7 +195,7 @@ impl IoLocal {
             return refuse(caller, refusal);
         }
         self.last += 1;
-        match self.watch(&caller, self.last << 1) {
+        match self.watch(&caller, self.last << 2 | SOCKET) {
             Ok(()) => self.callers.push_back((self.last, Instant::now() + HELLO_WAIT, caller)),
             Err(_) => refuse(caller, Refusal::NoRoom),
         }
@@ -225,29 +231,43 @@ impl IoLocal {
         };
         let (user, pid, process) = (caller.user, caller.pid, caller.process());
         if let Some(process) = &process
-            && self.watch(process, id << 1 | 1).is_err()
+            && self.watch(process, id << 2 | ENDED).is_err()
         {
             return refuse(caller, Refusal::NoRoom);
         }
+        let Ok(rings) = self.make_bell(id) else { return refuse(caller, Refusal::NoRoom) };
         let welcome = Welcome { process: id, queues, ..self.guests.welcome.clone() };
         // If it is gone already, there is nobody to be told.
-        let Ok(bell) = caller.welcome(welcome, &memory) else { return };
+        let Ok(bell) = caller.welcome(welcome, &memory, &rings) else { return };
         let bell = Arc::new(bell);
         tracing::debug!(process = id, pid, user, kind = %hello.kind, "attached");
         let outbox = Outbox::new(channel);
         let own = Arc::clone(&bell);
         self.door.enter(|inside| inside.attach(ProcessId(id), outbox, bell, queues));
         // It may have said something before anybody slept.
-        self.attached.insert(id, Attached { bell: own, _process: process, is_ready: true });
+        self.attached
+            .insert(id, Attached { bell: own, _rings: rings, _process: process, is_ready: true });
         self.ready.push_back(id);
+    }
+
+    fn make_bell(&self, id: u64) -> io::Result<OwnedFd> {
+        let rings = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let flags = EventFlags::IN | EventFlags::ET;
+        epoll::add(&self.epoll, &rings, EventData::new_u64(id << 2 | RANG), flags)?;
+        Ok(rings)
     }
 
     // ---- those who are there
 
     /// A process has rung, or has ended.
-    fn heed(&mut self, id: u64, ended: bool) {
+    fn heed(&mut self, id: u64, what: u64) {
         let Some(attached) = self.attached.get_mut(&id) else { return self.hear_caller(id) };
-        match if ended { Heard::End } else { attached.bell.heed() } {
+        let heard = match what {
+            ENDED => Heard::End,
+            RANG => Heard::Rang,
+            _ => attached.bell.heed(),
+        };
+        match heard {
             Heard::Silence => {}
             Heard::Rang if attached.is_ready => {}
             Heard::Rang => {

@@ -29,5 +29,5 @@ pub(super) const HELLO_WAIT: Duration = Duration::from_secs(5);
 pub(super) const STOP_WAIT: Duration = Duration::from_millis(500);
 /// How many descriptors the daemon has beside those of its processes, with some to spare.
 pub(super) const OWN_DESCRIPTORS: usize = 64;
-/// How many each process takes: its socket, and the one that tells its end.
-pub(super) const DESCRIPTORS: usize = 2;
+/// How many each process takes: its socket, its bell, and the one that tells its end.
+pub(super) const DESCRIPTORS: usize = 3;

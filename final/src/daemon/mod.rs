@@ -90,7 +90,7 @@ pub struct Options {
     pub allow_users: Vec<u32>,
     /// The groups whose members' processes may be.
     pub allow_groups: Vec<u32>,
-    /// How many processes are attached at most. Each takes two descriptors; less are, if the limit of
+    /// How many processes are attached at most. Each takes three descriptors; less are, if the limit of
     /// these is lower.
     pub processes_max: usize,
     /// How many calls of one process are open at most. By default an eighth of what a site has, so that
@@ -105,7 +105,7 @@ pub struct Options {
 /// What wakes the threads for the last time.
 #[derive(Debug)]
 struct Wakes {
-    receive: Arc<Bell>,
+    receive: (Arc<Socket>, Arc<Bell>),
     io_local: OwnedFd,
 }
 
@@ -175,16 +175,16 @@ impl Daemon {
         };
 
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let wakes = Wakes { receive: Arc::new(Bell::new()?), io_local: eventfd(0, flags)? };
+        let wakes = Wakes { receive: (udp, Arc::new(Bell::new()?)), io_local: eventfd(0, flags)? };
         let local = IoLocal::new(Arc::clone(&door), listener, guests, wakes.io_local.try_clone()?)?;
         let threads = Vec::new();
         let mut daemon =
             Daemon { door, wakes, threads, id, epoch, address, socket, pid, _life: life };
         // From here on whoever started is stopped if another does not start.
-        let (door, bell) = (Arc::clone(&daemon.door), Arc::clone(&daemon.wakes.receive));
-        daemon.spawn("Receive", move || receive::run(&door, &udp, &bell))?;
-        let door = Arc::clone(&daemon.door);
-        daemon.spawn("Timer", move || timer::run(&door))?;
+        let (door, wakes) = (Arc::clone(&daemon.door), daemon.wakes.receive.clone());
+        daemon.spawn("Receive", move || receive::run(&door, &wakes.0, &wakes.1))?;
+        let (door, wakes) = (Arc::clone(&daemon.door), daemon.wakes.receive.clone());
+        daemon.spawn("Timer", move || timer::run(&door, &wakes.0, &wakes.1))?;
         daemon.spawn("I/O Local", move || local.run())?;
         Ok(daemon)
     }
@@ -234,7 +234,8 @@ impl Drop for Daemon {
     /// Every call ends and every process is told, and has a moment to read it.
     fn drop(&mut self) {
         self.door.stop(limits::STOP_WAIT);
-        self.wakes.receive.ring();
+        let (socket, bell) = &self.wakes.receive;
+        socket.wake(bell);
         // It is there, so it can be written to.
         let _ = rustix::io::write(&self.wakes.io_local, &1_u64.to_ne_bytes());
         for thread in self.threads.drain(..) {

@@ -13,6 +13,7 @@ use crate::protocol::{
 };
 use crate::site::desk::{Desk, Done, Serial, end_of};
 use crate::site::inside::{Behind, Job, Look};
+use crate::site::lead::Sleeper;
 
 /// All threads here are one process to the core.
 const PROCESS: ProcessId = ProcessId(0);
@@ -162,7 +163,7 @@ impl Behind for Core {
         self.site.deadline()
     }
 
-    fn may_sleep(&mut self) -> bool {
+    fn may_sleep(&mut self, _: Sleeper) -> bool {
         true
     }
 

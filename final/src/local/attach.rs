@@ -70,18 +70,22 @@ pub(crate) fn attach(path: &Path, kind: Kind) -> Result<Attachment, AttachError>
         .map_err(|error| AttachError::NoDaemon { path: path.to_owned(), error })?;
     // What cannot be sent any more was refused before it was read.
     let _ = send(&socket, &Hello { kind }.encode(), SendFlags::NOSIGNAL);
-    let (greeting, memory) = receive(&socket, until)?;
-    match (greeting, memory) {
+    let (greeting, came) = receive(&socket, until)?;
+    match (greeting, <[OwnedFd; 2]>::try_from(came)) {
         (Greeting::Refused(refusal), _) => Err(refusal.into()),
-        (Greeting::Welcome(_), None) => Err(AttachError::Garbled),
-        (Greeting::Welcome(welcome), Some(memory)) => {
+        (Greeting::Welcome(_), Err(_)) => Err(AttachError::Garbled),
+        (Greeting::Welcome(welcome), Ok([memory, rings])) => {
             let channel: Box<dyn Channel> = match welcome.queues {
                 Some(names) => {
                     Box::new(Queues::open(&memory, names).map_err(AttachError::Channel)?)
                 }
                 None => Box::new(Shm::open(&memory).map_err(AttachError::Channel)?),
             };
-            Ok(Attachment { welcome, outbox: Outbox::new(channel), bell: Bell::new(socket) })
+            Ok(Attachment {
+                welcome,
+                outbox: Outbox::new(channel),
+                bell: Bell::of_process(socket, rings),
+            })
         }
     }
 }
@@ -101,10 +105,10 @@ fn open(path: &Path, until: Instant) -> io::Result<OwnedFd> {
     }
 }
 
-fn receive(socket: &OwnedFd, until: Instant) -> Result<(Greeting, Option<OwnedFd>), AttachError> {
+fn receive(socket: &OwnedFd, until: Instant) -> Result<(Greeting, Vec<OwnedFd>), AttachError> {
     wait(socket, until)?;
     let mut bytes = [0; HELLO_MAX + 1];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
     let mut receive =
@@ -118,12 +122,14 @@ fn receive(socket: &OwnedFd, until: Instant) -> Result<(Greeting, Option<OwnedFd
     if came.bytes == 0 {
         return Err(AttachError::Silent);
     }
-    let memory = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
+    let mut descriptors = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(some) = message {
+            descriptors.extend(some);
+        }
+    }
     let greeting = Greeting::decode(&bytes[..came.bytes]).map_err(|_| AttachError::Garbled)?;
-    Ok((greeting, memory))
+    Ok((greeting, descriptors))
 }
 
 fn wait(socket: &OwnedFd, until: Instant) -> Result<(), AttachError> {

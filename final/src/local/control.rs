@@ -1,9 +1,14 @@
 //! How the two sides of a channel wake each other: for each way, a word that says whether the reader
 //! sleeps, and one that says whether the writer waits for room.
 //!
+//! A reader sleeps where its bell wakes it, or on the word itself (a futex): that takes one system call
+//! on each side instead of two or three, but nothing else wakes it there.
+//!
 //! Invariant: whoever says that it sleeps and then finds nothing is rung for what comes next; whoever
 //! says that it waits for room and then finds none is rung when there is. (Each side says it, then
 //! looks; the other does its work, then asks: with a barrier between, one of the two sees the other.)
+
+use std::time::Duration;
 
 use super::Way;
 use super::sync::{AtomicU64, Ordering, fence};
@@ -18,10 +23,19 @@ const TAKEN: usize = 1;
 const TAIL: usize = 16;
 const ASLEEP: usize = 32;
 const STARVED: usize = 48;
+/// What stands in ASLEEP.
+const AWAKE: u64 = 0;
+const BY_BELL: u64 = 1;
+const ON_WORD: u64 = 2;
 
 /// Words that both sides see.
 pub(crate) trait Words {
     fn words(&self) -> &[AtomicU64];
+    /// Sleeps as long as this word has this value and nobody wakes whoever sleeps on it, or so long; or
+    /// less.
+    fn sleep(&self, index: usize, value: u64, so_long: Option<Duration>);
+    /// Wakes whoever sleeps on this word.
+    fn wake(&self, index: usize);
 }
 
 /// One way's words in the control page.
@@ -39,20 +53,40 @@ impl<W: Words> Lane<W> {
 
     // ---- the reader
 
-    /// It says that it sleeps, and looks once more after this.
+    /// It says that it sleeps until its bell rings, and looks once more after this.
     pub(crate) fn sleeps(&self) {
-        self.word(ASLEEP).store(1, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
+        self.says(BY_BELL);
+    }
+
+    /// It says that it sleeps on the word, and looks once more before [`Lane::sleep`].
+    pub(crate) fn sleeps_on_word(&self) {
+        self.says(ON_WORD);
+    }
+
+    /// Sleeps on the word, unless something has come since it said so, or it was roused.
+    pub(crate) fn sleep(&self, so_long: Option<Duration>) {
+        self.words.sleep(self.start + ASLEEP, ON_WORD, so_long);
+    }
+
+    /// (Another thread of the reader's side.) Wakes it, or spares it the sleep of which it has spoken.
+    pub(crate) fn rouse(&self) {
+        self.woke();
+        self.words.wake(self.start + ASLEEP);
     }
 
     pub(crate) fn woke(&self) {
-        self.word(ASLEEP).store(0, Ordering::SeqCst);
+        self.word(ASLEEP).store(AWAKE, Ordering::SeqCst);
+    }
+
+    fn says(&self, how: u64) {
+        self.word(ASLEEP).store(how, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 
     /// It has made room. Whether the writer waits for that, and must be rung.
     pub(crate) fn freed(&self) -> bool {
         fence(Ordering::SeqCst);
-        self.was_set(STARVED)
+        self.take(STARVED) != AWAKE
     }
 
     /// It has taken so many messages in all, and acted on all but the last.
@@ -62,10 +96,18 @@ impl<W: Words> Lane<W> {
 
     // ---- the writer
 
-    /// It has written. Whether the reader sleeps, and must be rung.
+    /// It has written, and wakes a reader that sleeps on the word. Whether the reader sleeps otherwise,
+    /// and must be rung.
     pub(crate) fn wrote(&self) -> bool {
         fence(Ordering::SeqCst);
-        self.was_set(ASLEEP)
+        match self.take(ASLEEP) {
+            AWAKE => false,
+            ON_WORD => {
+                self.words.wake(self.start + ASLEEP);
+                false
+            }
+            _ => true,
+        }
     }
 
     /// It waits for room, and looks once more after this.
@@ -100,9 +142,13 @@ impl<W: Words> Lane<W> {
     }
 
     /// One bell for each time that it was set.
-    fn was_set(&self, which: usize) -> bool {
+    fn take(&self, which: usize) -> u64 {
         let word = self.word(which);
-        word.load(Ordering::Relaxed) != 0 && word.swap(0, Ordering::SeqCst) != 0
+        if word.load(Ordering::Relaxed) == AWAKE {
+            AWAKE
+        } else {
+            word.swap(AWAKE, Ordering::SeqCst)
+        }
     }
 
     fn word(&self, which: usize) -> &AtomicU64 {

@@ -30,7 +30,7 @@ pub(crate) struct Hello {
 /// The daemon's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Greeting {
-    /// With it comes the descriptor of the memory.
+    /// With it come the descriptors of the memory and of the eventfd by which the process rings.
     Welcome(Welcome),
     Refused(Refusal),
 }

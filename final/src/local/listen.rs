@@ -163,11 +163,16 @@ impl Caller {
         groups.iter().any(|group| its.contains(group))
     }
 
-    /// Gives it its channel; the socket is the bell from now on.
-    pub(crate) fn welcome(self, welcome: Welcome, memory: &OwnedFd) -> io::Result<Bell> {
+    /// Gives it its channel, and the eventfd that it rings by; the socket is the bell from now on.
+    pub(crate) fn welcome(
+        self,
+        welcome: Welcome,
+        memory: &OwnedFd,
+        rings: &OwnedFd,
+    ) -> io::Result<Bell> {
         let bytes = Greeting::Welcome(welcome).encode();
-        let descriptors = [memory.as_fd()];
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let descriptors = [memory.as_fd(), rings.as_fd()];
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&descriptors));
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;

@@ -10,12 +10,15 @@ use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
 
+use rustix::event::Timespec;
 use rustix::fs::{
     MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create,
 };
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::thread::futex::{self, Flags};
 
 const WORD: usize = size_of::<AtomicU64>();
 
@@ -53,6 +56,27 @@ impl Memory {
             return Err(wrong());
         }
         Memory::map(descriptor, words)
+    }
+
+    /// Sleeps as long as this word is this and nobody wakes whoever sleeps on it, or so long. A signal,
+    /// or the kernel as it likes, makes it less.
+    pub(crate) fn sleep(&self, index: usize, value: u64, so_long: Option<Duration>) {
+        let so_long = so_long.and_then(|time| Timespec::try_from(time).ok());
+        let _ = futex::wait(self.half(index), Flags::empty(), value as u32, so_long.as_ref());
+    }
+
+    /// Wakes whoever sleeps on this word, on either side.
+    pub(crate) fn wake(&self, index: usize) {
+        let _ = futex::wake(self.half(index), Flags::empty(), i32::MAX as u32);
+    }
+
+    /// The half of the word where its low bits are: what the kernel can sleep on.
+    fn half(&self, index: usize) -> &AtomicU32 {
+        let low = usize::from(cfg!(target_endian = "big"));
+        let word: *const AtomicU64 = &raw const self[index];
+        // SAFETY: each half of an aligned word is an aligned half word that lives as long, and it is
+        // only handed to the kernel, which compares it atomically.
+        unsafe { &*word.cast::<AtomicU32>().add(low) }
     }
 
     fn map(descriptor: &OwnedFd, words: usize) -> io::Result<Memory> {

@@ -26,10 +26,13 @@ pub(crate) mod sysv;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::BODY_MAX;
+use control::Lane;
+use memory::Memory;
 
 /// What the rings are made of, in one place, so that the test of their schedules can put another in it.
 mod sync {
@@ -90,6 +93,13 @@ pub(crate) trait Channel: fmt::Debug + Send {
 
     /// Says that this side is going to sleep; `false` if a message has come meanwhile.
     fn may_sleep(&mut self) -> Result<bool, Broken>;
+
+    /// The same, but it sleeps on the word of [`Channel::lane`]: it hears messages there, and nothing
+    /// else.
+    fn may_sleep_on_word(&mut self) -> Result<bool, Broken>;
+
+    /// What it sleeps on.
+    fn lane(&self) -> Lane<Arc<Memory>>;
 
     /// Says that it sleeps no more, before it looks for messages.
     fn woke(&mut self);

@@ -65,6 +65,17 @@ impl Queues {
     }
 }
 
+impl Queues {
+    fn is_still_empty(&self) -> bool {
+        let lane = &self.receives.1;
+        let empty = lane.tail().load(Ordering::Acquire) == self.taken;
+        if !empty {
+            lane.woke();
+        }
+        empty
+    }
+}
+
 const GONE: Broken = Broken("its queue cannot be used any more");
 
 impl Channel for Queues {
@@ -107,13 +118,17 @@ impl Channel for Queues {
     }
 
     fn may_sleep(&mut self) -> Result<bool, Broken> {
-        let lane = &self.receives.1;
-        lane.sleeps();
-        let empty = lane.tail().load(Ordering::Acquire) == self.taken;
-        if !empty {
-            lane.woke();
-        }
-        Ok(empty)
+        self.receives.1.sleeps();
+        Ok(self.is_still_empty())
+    }
+
+    fn may_sleep_on_word(&mut self) -> Result<bool, Broken> {
+        self.receives.1.sleeps_on_word();
+        Ok(self.is_still_empty())
+    }
+
+    fn lane(&self) -> Lane<Arc<Memory>> {
+        self.receives.1.clone()
     }
 
     fn woke(&mut self) {

@@ -147,6 +147,22 @@ impl<W: Words> Reader<W> {
 
     pub(crate) fn may_sleep(&mut self) -> Result<bool, Broken> {
         self.lane.sleeps();
+        self.is_still_empty()
+    }
+
+    pub(crate) fn may_sleep_on_word(&mut self) -> Result<bool, Broken> {
+        self.lane.sleeps_on_word();
+        self.is_still_empty()
+    }
+
+    pub(crate) fn lane(&self) -> Lane<W>
+    where
+        W: Clone,
+    {
+        self.lane.clone()
+    }
+
+    fn is_still_empty(&mut self) -> Result<bool, Broken> {
         let empty = self.is_empty()?;
         if !empty {
             self.lane.woke();

@@ -5,6 +5,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::control::{CONTROL_LEN, Lane, Words};
 use super::memory::Memory;
@@ -57,6 +58,14 @@ impl Words for Arc<Memory> {
     fn words(&self) -> &[AtomicU64] {
         self
     }
+
+    fn sleep(&self, index: usize, value: u64, so_long: Option<Duration>) {
+        Memory::sleep(self, index, value, so_long);
+    }
+
+    fn wake(&self, index: usize) {
+        Memory::wake(self, index);
+    }
 }
 
 impl Channel for Shm {
@@ -74,6 +83,14 @@ impl Channel for Shm {
 
     fn may_sleep(&mut self) -> Result<bool, Broken> {
         self.reader.may_sleep()
+    }
+
+    fn may_sleep_on_word(&mut self) -> Result<bool, Broken> {
+        self.reader.may_sleep_on_word()
+    }
+
+    fn lane(&self) -> Lane<Arc<Memory>> {
+        self.reader.lane()
     }
 
     fn woke(&mut self) {

@@ -7,7 +7,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::desk::{ClientNumber, Desk, Event, Serial};
-use super::lead::{self, Crew};
+use super::lead::{self, Crew, Sleeper};
 use crate::ipc::{SendError, SiteError};
 use crate::protocol::{
     self, Call, CallId, Incoming, Request, ServerId, ServerPort, Target, Time, Unknown,
@@ -44,8 +44,8 @@ pub(crate) trait Behind: fmt::Debug + Send {
     fn round(&mut self, desk: &mut Desk) -> bool;
     /// When [`Behind::round`] is wanted, whether or not anything comes.
     fn deadline(&self) -> Option<Time>;
-    /// A thread is going to sleep until something comes; `false` if something has already.
-    fn may_sleep(&mut self) -> bool;
+    /// This thread is going to sleep until something comes; `false` if something has already.
+    fn may_sleep(&mut self, who: Sleeper) -> bool;
     /// Whether nothing can come: there is nothing to watch.
     fn is_away(&self) -> bool;
 }
@@ -212,8 +212,8 @@ impl lead::Inside for Inside {
         !self.desk.stopped && self.behind.round(&mut self.desk)
     }
 
-    fn may_sleep(&mut self) -> bool {
-        self.desk.stopped || self.behind.may_sleep()
+    fn may_sleep(&mut self, who: Sleeper) -> bool {
+        self.desk.stopped || self.behind.may_sleep(who)
     }
 
     fn waits(&mut self, event: Event, begins: bool) {

@@ -39,8 +39,8 @@ pub(crate) trait Inside {
     /// Reads and handles a datagram, if one is there, and all timers that are due. Tells the crew what
     /// came of it. `true` if there may be more.
     fn round(&mut self) -> bool;
-    /// A thread is going to sleep on the socket; `false` if there is something to read already.
-    fn may_sleep(&mut self) -> bool;
+    /// This thread is going to sleep on the socket; `false` if there is something to read already.
+    fn may_sleep(&mut self, who: Sleeper) -> bool;
     /// A thread begins to wait for this, or ceases to.
     fn waits(&mut self, event: Self::Event, begins: bool);
     /// Whether the background thread shall leave: there is nothing to watch.
@@ -192,7 +192,7 @@ impl<I: Inside, S: Sleep> Door<I, S> {
             };
             let watches = matches!(background, Background::Watching(_));
             crew.background = background;
-            if !watches || inside.may_sleep() {
+            if !watches || inside.may_sleep(Sleeper::Background) {
                 drop(inside);
                 self.sleep.sleep(Sleeper::Background, watches, until);
                 inside = self.lock();
@@ -230,7 +230,7 @@ impl<I: Inside, S: Sleep> Door<I, S> {
             crew.background = Background::Resting;
             self.sleep.wake(Sleeper::Background);
         }
-        if *burst == 0 && inside.may_sleep() {
+        if *burst == 0 && inside.may_sleep(Sleeper::Leader) {
             drop(inside);
             self.sleep.sleep(Sleeper::Leader, true, until);
             inside = self.lock();

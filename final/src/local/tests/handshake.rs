@@ -1,9 +1,12 @@
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::read;
 use rustix::net::{SendFlags, SocketAddrUnix, connect, send};
 
 use super::super::Kind;
@@ -42,8 +45,8 @@ fn welcome() -> Welcome {
     }
 }
 
-/// A daemon that greets one process, and the process.
-fn greeted(path: &Path) -> (Outbox, Bell, Attachment) {
+/// A daemon that greets one process, with what that rings by, and the process.
+fn greeted(path: &Path) -> (Outbox, Bell, OwnedFd, Attachment) {
     let mut listener = Listener::bind(path).unwrap();
     let place = path.to_owned();
     let process = thread::spawn(move || attach(&place, Kind::Shm).unwrap());
@@ -52,19 +55,20 @@ fn greeted(path: &Path) -> (Outbox, Bell, Attachment) {
         thread::sleep(Duration::from_millis(1));
     }
     let (channel, memory) = Shm::make().unwrap();
-    let bell = caller.welcome(welcome(), &memory).unwrap();
-    (Outbox::new(Box::new(channel)), bell, process.join().unwrap())
+    let rings = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
+    let bell = caller.welcome(welcome(), &memory, &rings).unwrap();
+    (Outbox::new(Box::new(channel)), bell, rings, process.join().unwrap())
 }
 
 /// A process comes, is greeted, and both hear each other, and the end.
 #[test]
 fn who_is_welcome_gets_a_channel() {
     let place = tempfile::tempdir().unwrap();
-    let (mut daemon, bell, mut process) = greeted(&place.path().join("socket"));
+    let (mut daemon, bell, rings, mut process) = greeted(&place.path().join("socket"));
     assert_eq!(process.welcome, welcome());
     process.outbox.push(b"up").unwrap();
     process.bell.ring();
-    assert_eq!(bell.sleep(None), Heard::Rang);
+    assert_eq!(read(&rings, &mut [0; 8]), Ok(8));
     let mut buffer = Vec::new();
     assert!(daemon.channel().try_receive(&mut buffer).unwrap());
     assert_eq!(buffer, b"up");
@@ -77,7 +81,7 @@ fn who_is_welcome_gets_a_channel() {
 #[test]
 fn a_bell_that_nobody_hears_blocks_nobody() {
     let place = tempfile::tempdir().unwrap();
-    let (_daemon, bell, process) = greeted(&place.path().join("socket"));
+    let (_daemon, bell, _rings, process) = greeted(&place.path().join("socket"));
     for _ in 0..1_000_000 {
         bell.ring();
     }
