@@ -1,6 +1,9 @@
 //! What is seen of a site as it works: lines on the standard error stream, as the book's traces have
-//! them, and events for `tracing`. Neither costs more than a look when nobody wants it.
+//! them, the same lines for those who watch a daemon, and events for `tracing`. None costs more than a
+//! look when nobody wants it.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
 
@@ -13,23 +16,50 @@ use crate::protocol::{Note, Outcome, Packet, ServerPort, SiteId, Time};
 pub(crate) struct Trace {
     /// When it began; `None` when nobody wants lines.
     since: Option<Time>,
+    /// Lines that nobody has taken yet; `None` when nobody watches.
+    watched: RefCell<Option<Vec<Line>>>,
     /// What every event is in.
     span: Span,
+}
+
+/// A line, and when it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) at: Time,
+    pub(crate) text: String,
 }
 
 impl Trace {
     pub(crate) fn new(site: SiteId, lines: bool) -> Trace {
         let since = lines.then(|| clock::now().running);
-        Trace { since, span: info_span!(target: "unavez", "site", id = %site) }
+        let watched = RefCell::default();
+        Trace { since, watched, span: info_span!(target: "unavez", "site", id = %site) }
+    }
+
+    /// Whether somebody watches, and takes the lines after each event.
+    #[cfg(feature = "daemon")]
+    pub(crate) fn set_watched(&self, on: bool) {
+        let mut watched = self.watched.borrow_mut();
+        *watched = on.then(|| watched.take().unwrap_or_default());
+    }
+
+    /// The lines since they were last taken, if somebody watches.
+    #[cfg(feature = "daemon")]
+    pub(crate) fn take_lines(&self) -> Vec<Line> {
+        self.watched.borrow_mut().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Whether anybody wants to know what no packet shows.
     pub(crate) fn wants_notes(&self) -> bool {
-        self.since.is_some() || enabled!(target: "unavez::note", Level::DEBUG)
+        self.wants_lines() || enabled!(target: "unavez::note", Level::DEBUG)
     }
 
     pub(crate) fn wants_packets(&self) -> bool {
-        self.since.is_some() || enabled!(target: "unavez::packet", Level::TRACE)
+        self.wants_lines() || enabled!(target: "unavez::packet", Level::TRACE)
+    }
+
+    fn wants_lines(&self) -> bool {
+        self.since.is_some() || self.watched.borrow().is_some()
     }
 
     pub(crate) fn sent(&self, to: SocketAddr, packet: &Packet) {
@@ -63,10 +93,25 @@ impl Trace {
     }
 
     fn line(&self, what: impl FnOnce() -> String) {
-        if let Some(since) = self.since {
-            let at = clock::now().running - since;
-            // Nobody may read it, and that is no reason to stop.
-            let _ = writeln!(std::io::stderr(), "{:>6} ms  {}", at.as_millis(), what());
+        if !self.wants_lines() {
+            return;
         }
+        let (now, text) = (clock::now().running, what());
+        if let Some(since) = self.since {
+            // Nobody may read it, and that is no reason to stop.
+            let _ = writeln!(std::io::stderr(), "{}", Stamped(now - since, &text));
+        }
+        if let Some(lines) = &mut *self.watched.borrow_mut() {
+            lines.push(Line { at: now, text });
+        }
+    }
+}
+
+/// A line as it is read.
+pub(crate) struct Stamped<'a>(pub(crate) Time, pub(crate) &'a str);
+
+impl fmt::Display for Stamped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{:>6} ms  {}", self.0.as_millis(), self.1)
     }
 }
