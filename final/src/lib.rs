@@ -34,6 +34,7 @@ pub mod link;
 // Of both sides of the channel a library without the daemon needs one.
 #[cfg_attr(not(feature = "daemon"), allow(dead_code))]
 mod local;
+pub mod observe;
 pub mod protocol;
 mod site;
 mod state;

@@ -10,7 +10,7 @@ use super::limits::{LAST_MAX, TURN_MAX, WAITING_MAX};
 use super::process::Hands;
 use crate::clock;
 use crate::local::Broken;
-use crate::local::message::{Answer, Down, Ended, Seen, Up, What, patience_left};
+use crate::local::message::{Answer, Down, Ended, Up, patience_left};
 use crate::protocol::{CallId, ProcessId, Request, SendError, ServerPort, Target};
 
 /// How a process's turn ended.
@@ -40,6 +40,7 @@ impl Inside {
         if let Some(process) = self.processes.get_mut(&id) {
             process.wake()?;
         }
+        self.catch_up(id);
         for read in 0..=TURN_MAX {
             let stops = self.stage() != Stage::Runs;
             let Some(process) = self.processes.get_mut(&id) else { return Ok(Turn::Done) };
@@ -102,6 +103,9 @@ impl Inside {
                     true => self.site.register(&name, port),
                     false => Err(SendError::NoSuchPort),
                 };
+                if let (Ok(()), Some((_, hands))) = (done, self.ports.get_mut(&port)) {
+                    hands.names.push(name);
+                }
                 let answer = done.map_or_else(Answer::Refused, |()| Answer::Done);
                 self.answer(id, serial, answer, &[]);
             }
@@ -116,15 +120,12 @@ impl Inside {
                     self.take(id, port)?;
                 }
             }
-            Up::Look { serial, what } => {
-                let seen = self.look(what).encode();
-                self.answer(id, serial, Answer::Seen, &seen);
-            }
+            Up::Look { serial, what } => self.look(id, serial, what),
         }
         Ok(())
     }
 
-    fn answer(&mut self, id: ProcessId, serial: u64, answer: Answer, body: &[u8]) {
+    pub(super) fn answer(&mut self, id: ProcessId, serial: u64, answer: Answer, body: &[u8]) {
         self.tell(id, &Down::Answer { serial, answer }, body);
     }
 
@@ -225,14 +226,6 @@ impl Inside {
         hands.full.remove(&call);
         process.replied();
         self.site.send_reply(clock::now(), port, call, body)
-    }
-
-    fn look(&self, what: What) -> Seen {
-        match what {
-            What::Counters => Seen::Counters(self.site.counters().clone()),
-            What::Entries => Seen::Entries(self.site.entries()),
-            What::RoundTrips => Seen::RoundTrips(self.site.round_trips()),
-        }
     }
 
     fn has_port(&self, id: ProcessId, port: ServerPort) -> bool {

@@ -3,11 +3,12 @@
 //! Invariant: one event, then every action. A process that breaks its channel is let go when the event
 //! is over, and nothing else is.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::limits::READ_MAX;
-use super::process::{Hands, Process};
+use super::process::{Hands, Process, Who};
+use super::watch::Watcher;
 use crate::clock;
 use crate::embedded::network::Network;
 use crate::local::Broken;
@@ -20,11 +21,13 @@ use crate::protocol::{Action, Call, CallId, Outcome, ProcessId, ServerPort, Site
 #[derive(Debug)]
 pub(super) struct Inside {
     pub(super) site: Site,
-    network: Network,
+    pub(super) network: Network,
     /// How many calls of one process are open at most.
     pub(super) calls_max: u32,
     pub(super) processes: HashMap<ProcessId, Process>,
     pub(super) ports: HashMap<ServerPort, (ProcessId, Hands)>,
+    /// The processes that watch the calls.
+    pub(super) watchers: BTreeMap<ProcessId, Watcher>,
     /// Ports where a request may wait, and hands are free.
     ready: VecDeque<ServerPort>,
     /// Processes that are let go when the event is over.
@@ -54,6 +57,7 @@ impl Inside {
             calls_max,
             processes: HashMap::new(),
             ports: HashMap::new(),
+            watchers: BTreeMap::new(),
             ready: VecDeque::new(),
             broken: Vec::new(),
             buffer: Vec::new(),
@@ -75,6 +79,7 @@ impl Inside {
     pub(super) fn attach(
         &mut self,
         id: ProcessId,
+        who: Who,
         outbox: Outbox,
         bell: Arc<Bell>,
         queues: Option<Names>,
@@ -86,7 +91,7 @@ impl Inside {
             self.broken.extend(robbed.map(|(id, _)| (*id, gone)));
         }
         self.follow();
-        self.processes.insert(id, Process::new(outbox, bell, queues));
+        self.processes.insert(id, Process::new(who, outbox, bell, queues));
     }
 
     /// A process is gone, or is let go: its ports close, its calls are called off (R16, R28).
@@ -96,6 +101,7 @@ impl Inside {
         for port in process.ports() {
             self.ports.remove(&port);
         }
+        self.unwatch(id);
         self.site.end_process(clock::now(), id);
         self.follow();
     }
@@ -124,8 +130,10 @@ impl Inside {
     /// host travel together.
     pub(super) fn follow(&mut self) {
         loop {
+            self.spread();
             while let Some(action) = self.site.poll_action() {
                 self.act(action);
+                self.spread();
             }
             if let Some(port) = self.ready.pop_front() {
                 self.hand_over(port);
@@ -253,7 +261,8 @@ impl Inside {
     pub(super) fn stop(&mut self) {
         self.stage = Stage::Stops;
         let mut ids: Vec<ProcessId> = self.processes.keys().copied().collect();
-        ids.sort_unstable();
+        // Those who watch see how the others end.
+        ids.sort_unstable_by_key(|id| (self.watchers.contains_key(id), *id));
         for id in ids {
             let Some(process) = self.processes.get(&id) else { continue };
             for call in process.calls() {

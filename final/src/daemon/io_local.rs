@@ -18,6 +18,8 @@ use super::asked::Turn;
 use super::door::Door;
 use super::inside::Stage;
 use super::limits::{ACCEPT_MAX, HELLO_WAIT};
+use super::process::Who;
+use crate::clock;
 use crate::local::bell::{Bell, Heard};
 use crate::local::hello::{Hello, Refusal, Welcome};
 use crate::local::listen::{Caller, Came, Listener};
@@ -243,7 +245,8 @@ impl IoLocal {
         tracing::debug!(process = id, pid, user, kind = %hello.kind, "attached");
         let outbox = Outbox::new(channel);
         let own = Arc::clone(&bell);
-        self.door.enter(|inside| inside.attach(ProcessId(id), outbox, bell, queues));
+        let who = Who { pid, user, since: clock::now().boot };
+        self.door.enter(|inside| inside.attach(ProcessId(id), who, outbox, bell, queues));
         // It may have said something before anybody slept.
         self.attached
             .insert(id, Attached { bell: own, _rings: rings, _process: process, is_ready: true });

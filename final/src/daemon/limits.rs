@@ -10,6 +10,9 @@ pub(super) const PORTS_MAX: usize = 256;
 /// How many messages wait for a process before it is read no further: what it asks for and does not
 /// read stays its own affair.
 pub(super) const WAITING_MAX: usize = 256;
+/// How many messages wait for a process that watches the calls before lines are lost to it: less than
+/// would keep it from being read.
+pub(super) const LINES_MAX: usize = WAITING_MAX / 2;
 /// How many messages of one process are read in a turn; then it is the others' turn.
 pub(super) const TURN_MAX: usize = 32;
 /// How many messages of a process are read at its end (R28): more than any channel holds.

@@ -15,11 +15,13 @@ mod door;
 mod inside;
 mod io_local;
 mod limits;
+mod look;
 mod process;
 mod receive;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod watch;
 
 use std::fs;
 use std::io;

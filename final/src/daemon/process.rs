@@ -11,11 +11,12 @@ use crate::local::bell::Bell;
 use crate::local::message::Down;
 use crate::local::outbox::Outbox;
 use crate::local::queues::Names;
-use crate::protocol::{Call, CallId, SendError, ServerPort};
+use crate::protocol::{Call, CallId, SendError, ServerPort, Time};
 
 /// One of them.
 #[derive(Debug)]
 pub(super) struct Process {
+    pub(super) who: Who,
     outbox: Outbox,
     bell: Arc<Bell>,
     /// The queues of its channel, if it has such.
@@ -28,6 +29,15 @@ pub(super) struct Process {
     takes: u32,
 }
 
+/// What the kernel says of it, and since when it is attached.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Who {
+    pub(super) pid: i32,
+    pub(super) user: u32,
+    /// By the clock that counts the machine's sleep.
+    pub(super) since: Time,
+}
+
 /// A port of a process.
 #[derive(Debug, Default)]
 pub(super) struct Hands {
@@ -35,11 +45,14 @@ pub(super) struct Hands {
     pub(super) free: u32,
     /// Those that were, and are not answered.
     pub(super) full: HashSet<CallId>,
+    /// What is registered for it.
+    pub(super) names: Vec<String>,
 }
 
 impl Process {
-    pub(super) fn new(outbox: Outbox, bell: Arc<Bell>, queues: Option<Names>) -> Process {
+    pub(super) fn new(who: Who, outbox: Outbox, bell: Arc<Bell>, queues: Option<Names>) -> Process {
         Process {
+            who,
             outbox,
             bell,
             queues,

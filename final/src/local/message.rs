@@ -10,6 +10,7 @@ use bincode::config::{BigEndian, Configuration, Fixint, Limit};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::seen::{PortRow, ProcessInfo};
 use super::{Broken, HEADER_MAX, MESSAGE_MAX};
 use crate::protocol::{
     BODY_MAX, CallId, Counters, Entries, Flags, NotExecuted, SendError, ServerPort, SiteId, Target,
@@ -102,7 +103,23 @@ pub(crate) enum Answer {
 pub(crate) enum What {
     Counters,
     Entries,
+    /// The first ones.
     RoundTrips,
+    /// Those with sites of greater numbers.
+    MoreRoundTrips {
+        after: SiteId,
+    },
+    /// Those of greater numbers than this, without the one that asks.
+    Processes {
+        after: u64,
+    },
+    /// From this port's name of this number on.
+    Ports {
+        from: ServerPort,
+        name: u32,
+    },
+    /// Every call from now on, as lines. Answered with [`Seen::Watching`], then once for each line.
+    Trace,
 }
 
 /// What it sees.
@@ -110,14 +127,37 @@ pub(crate) enum What {
 pub(crate) enum Seen {
     Counters(Counters),
     Entries(Entries),
-    /// As many as fit a message.
+    /// As many as fit a message: if there are [`ROUND_TRIPS_MAX`], there may be more.
     RoundTrips(Vec<(SiteId, Duration, Duration)>),
+    Processes {
+        processes: Vec<ProcessInfo>,
+        more: bool,
+    },
+    Ports {
+        ports: Vec<PortRow>,
+        more: bool,
+    },
+    /// Lines will come.
+    Watching,
+    /// A line of the trace, or a part of one that has more, and when it was.
+    Line {
+        at: Time,
+        text: String,
+        more: bool,
+    },
+    /// It is for root and the daemon's own user to see.
+    NotAllowed {
+        user: u32,
+        owner: u32,
+    },
 }
 
 /// No site has longer names; the library refuses these before they are said.
 pub(crate) const NAME_MAX: usize = BODY_MAX - 12;
 /// Round trips with this many sites fit a message.
-const ROUND_TRIPS_MAX: usize = 32;
+pub(crate) const ROUND_TRIPS_MAX: usize = 32;
+/// A part of a line that has so many bytes fits a message.
+pub(crate) const LINE_MAX: usize = 2048;
 const NOT_ONE: Broken = Broken("what it said is no message");
 
 impl Up {
@@ -157,7 +197,7 @@ impl Seen {
         if let Seen::RoundTrips(round_trips) = &mut self {
             round_trips.truncate(ROUND_TRIPS_MAX);
         }
-        bincode::serde::encode_to_vec(&self, CODEC).expect("it is numbers only")
+        bincode::serde::encode_to_vec(&self, CODEC).expect("it is plain data")
     }
 
     pub(crate) fn decode(body: &[u8]) -> Result<Seen, Broken> {
@@ -165,6 +205,24 @@ impl Seen {
         rest.is_empty().then_some(seen).ok_or(NOT_ONE)
     }
 }
+
+/// As many of these as fit a message, in the same order, and whether there are more.
+pub(crate) fn page<T: Serialize>(rows: impl IntoIterator<Item = T>) -> (Vec<T>, bool) {
+    let (mut page, mut left) = (Vec::new(), PAGE_MAX);
+    for row in rows {
+        let row_len =
+            bincode::serde::encode_to_vec(&row, CODEC).map_or(usize::MAX, |row| row.len());
+        match left.checked_sub(row_len) {
+            Some(still) => left = still,
+            None => return (page, true),
+        }
+        page.push(row);
+    }
+    (page, false)
+}
+
+/// How many bytes of rows fit a message.
+const PAGE_MAX: usize = MESSAGE_MAX - 64;
 
 /// As both clocks say it.
 pub(crate) fn patience_ends(boot: Time, patience: Option<Duration>) -> PatienceEnds {
@@ -218,6 +276,10 @@ mod tests {
             Up::Take { port },
             Up::Reply { serial: 0, port, call, renew: true },
             Up::Look { serial: 3, what: What::RoundTrips },
+            Up::Look { serial: 4, what: What::MoreRoundTrips { after: SiteId(1) } },
+            Up::Look { serial: 5, what: What::Processes { after: 1 } },
+            Up::Look { serial: 6, what: What::Ports { from: port, name: 1 } },
+            Up::Look { serial: 7, what: What::Trace },
         ]
     }
 
@@ -278,10 +340,20 @@ mod tests {
         let trip = (SiteId(u64::MAX), Duration::MAX, Duration::MAX);
         let counters = Counters::default();
         assert_eq!(counters.iter().count(), Note::ALL.len());
+        let (processes, more) = page(std::iter::repeat_n(ProcessInfo::default(), 1000));
+        assert!(more && processes.len() > 30, "{}", processes.len());
+        let row = PortRow { name: Some("n".repeat(NAME_MAX)), ..PortRow::default() };
+        let (ports, more) = page(vec![row; 3]);
+        assert!(more && ports.len() == 2, "{}", ports.len());
         for seen in [
             Seen::Counters(counters),
             Seen::Entries(Entries::default()),
             Seen::RoundTrips(vec![trip; 1000]),
+            Seen::Processes { processes, more: true },
+            Seen::Ports { ports, more: true },
+            Seen::Watching,
+            Seen::Line { at: Time::MAX, text: "x".repeat(LINE_MAX), more: true },
+            Seen::NotAllowed { user: u32::MAX, owner: u32::MAX },
         ] {
             let (body, mut buffer) = (seen.clone().encode(), Vec::new());
             Down::Answer { serial: 1, answer: Answer::Seen }.encode(&body, &mut buffer);

@@ -20,6 +20,7 @@ pub(crate) mod outbox;
 pub(crate) mod path;
 pub(crate) mod queues;
 pub(crate) mod ring;
+pub(crate) mod seen;
 pub(crate) mod shm;
 pub(crate) mod sysv;
 #[cfg(test)]

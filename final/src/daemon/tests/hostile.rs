@@ -184,7 +184,8 @@ fn a_queue_that_comes_again_is_not_the_old_one() {
     let bell = std::sync::Arc::new(crate::local::bell::Bell::new(new_socket().unwrap()));
     let door = &host.daemon().door;
     let new = ProcessId(u64::MAX >> 2);
-    door.enter(|inside| inside.attach(new, outbox, bell, Some(names)));
+    let who = door.enter(|inside| inside.processes[&id].who);
+    door.enter(|inside| inside.attach(new, who, outbox, bell, Some(names)));
     assert!(door.enter(|inside| !inside.processes.contains_key(&id)));
     assert!(robber.is_let_go());
 }

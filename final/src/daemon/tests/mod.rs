@@ -4,6 +4,7 @@ mod calls;
 mod hostile;
 mod limits;
 mod lives;
+mod look;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
