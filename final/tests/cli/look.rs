@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use nix::sys::signal::Signal;
 use unavez::protocol::Note;
 
-use super::{Serving, run, signal, unavez};
+use super::{Serving, exposition, run, signal, unavez};
 
 #[test]
 fn ping_says_what_ping_says() {
@@ -96,6 +96,30 @@ fn stat_is_watched_until_it_is_interrupted() {
     signal(&stat, Signal::SIGINT);
     lines.for_each(drop);
     assert_eq!(stat.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn prometheus_reads_what_stat_prints() {
+    // One call, and one to find the service; every counter and table of a site is there.
+    let serving = Serving::start(&["echo"]);
+    serving.call(&["x"]).is(0, "x");
+    let done = run(&["stat", &serving.site(), "--prometheus"]);
+    assert_eq!((done.code, &*done.err), (Some(0), ""));
+    let read = exposition::read(&done.out).unwrap();
+    assert_eq!(read["unavez_executed_total"], 1.0);
+    assert_eq!(read["unavez_site_answered_total"], 1.0);
+    assert_eq!(read["unavez_calls"], 0.0);
+    assert_eq!(read.len(), 1 + Note::ALL.len() + 6);
+}
+
+#[test]
+fn a_host_without_daemon_is_said_to_be_one() {
+    // In one line that says what to do.
+    for tool in ["stat", "ps", "trace"] {
+        let done = run(&[tool, "--socket", "/nowhere/unavezd.sock"]);
+        done.fails(1, "no daemon at /nowhere/unavezd.sock: ");
+        done.fails(1, "start `unavezd`, or say where with --socket or $UNAVEZ_SOCKET");
+    }
 }
 
 #[test]

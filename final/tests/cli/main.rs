@@ -2,6 +2,7 @@
 
 mod call;
 mod demo;
+mod exposition;
 mod look;
 mod pages;
 mod serve;
@@ -138,7 +139,7 @@ fn signal(child: &Child, signal: Signal) {
 fn mistakes_are_said_in_one_line() {
     // Each command line is wrong in one way: exit code 2, and a line that says what is allowed.
     for (line, part) in [
-        ("srve", "allowed: serve, call, ping, stat, demo, completions, man"),
+        ("srve", "allowed: serve, call, ping, stat, ps, trace, demo, completions, man"),
         ("serve", "allowed: echo, bank, or -- COMMAND"),
         ("serve --listen 7373 echo", "IP:PORT"),
         ("serve --workers 0 echo", "1..=1024"),
@@ -161,6 +162,11 @@ fn mistakes_are_said_in_one_line() {
         ("ping unavez://127.0.0.1:7373 -c 0", "0 is not in 1.."),
         ("ping unavez://127.0.0.1:7373 -i 0s", "the shortest is 1ms"),
         ("stat unavez://127.0.0.1:seven", "a number from 1 to 65535"),
+        ("stat --watch unavez://127.0.0.1:7373", "write the URL first, `stat URL --watch`"),
+        ("stat unavez://127.0.0.1:7373 --socket /x", "cannot be used with"),
+        ("stat --prometheus --watch", "cannot be used with"),
+        ("ps --watch", "allowed: --socket, --json, --help"),
+        ("trace --for 5", "500us, 200ms, 5s"),
         ("demo --calls none", "not a whole number"),
         ("demo --kills 1001", "0..=1000"),
         ("completions tcsh", "possible values: bash"),

@@ -3,10 +3,6 @@ use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
 
-use rustix::net::{
-    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, send, socket_with,
-};
-
 use super::{Daemon, Place};
 
 /// How often each thread of the daemon went to sleep.
@@ -28,22 +24,7 @@ fn sleeps(daemon: &Daemon) -> Vec<u64> {
 fn an_idle_daemon_sleeps() {
     let place = Place::new();
     let daemon = place.start(&["--log", "error"]);
-    let address = SocketAddrUnix::new(place.socket()).unwrap();
-    let attached: Vec<OwnedFd> = (0..100)
-        .map(|number: u8| {
-            let flags = SocketFlags::CLOEXEC;
-            let socket =
-                socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
-            connect(&socket, &address).unwrap();
-            let hello = [&b"UVld\0\x01\0\0\0"[..], &[number % 2]].concat();
-            send(&socket, &hello, SendFlags::NOSIGNAL).unwrap();
-            let mut greeting = [0; 300];
-            let (len, _) =
-                rustix::net::recv(&socket, &mut greeting, rustix::net::RecvFlags::empty()).unwrap();
-            assert_eq!(greeting[6..10], [0; 4], "welcome: {:?}", &greeting[..len]);
-            socket
-        })
-        .collect();
+    let attached: Vec<OwnedFd> = (0..100).map(|number| place.attach(number)).collect();
     thread::sleep(Duration::from_millis(200));
     let before = sleeps(&daemon);
     thread::sleep(Duration::from_secs(10));

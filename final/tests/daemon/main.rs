@@ -1,11 +1,16 @@
-//! The daemon as a program: how it starts, what it leaves behind, and what it does when it is idle.
+//! The daemon as a program: how it starts, what it leaves behind, what it does when it is idle, and what
+//! the tools show of it.
 
+#[path = "../cli/exposition.rs"]
+mod exposition;
 mod hostile;
 mod idle;
 mod life;
+mod tools;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -13,6 +18,10 @@ use std::{fs, thread};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
+    send, socket_with,
+};
 use tempfile::TempDir;
 
 /// How long anything may take on a busy machine.
@@ -61,6 +70,19 @@ impl Place {
 
     fn fails(&self, flags: &[&str]) -> String {
         fails(self.command(flags))
+    }
+
+    /// Another process, that says hello and nothing else; through queues, if it is odd.
+    fn attach(&self, number: u8) -> OwnedFd {
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+        connect(&socket, &SocketAddrUnix::new(self.socket()).unwrap()).unwrap();
+        let hello = [&b"UVld\0\x01\0\0\0"[..], &[number % 2]].concat();
+        send(&socket, &hello, SendFlags::NOSIGNAL).unwrap();
+        let mut greeting = [0; 300];
+        let (len, _) = recv(&socket, &mut greeting, RecvFlags::empty()).unwrap();
+        assert_eq!(greeting[6..10], [0; 4], "welcome: {:?}", &greeting[..len]);
+        socket
     }
 }
 

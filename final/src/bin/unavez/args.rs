@@ -98,6 +98,14 @@ pub(crate) fn parse_period(text: &str) -> Result<Duration, &'static str> {
     if period < Duration::from_millis(1) { Err("the shortest is 1ms") } else { Ok(period) }
 }
 
+/// How often to look again. Who writes `--watch URL` has given no time.
+pub(crate) fn parse_watch(text: &str) -> Result<Duration, &'static str> {
+    match text.contains("://") {
+        true => Err("a time stands there, or nothing: write the URL first, `stat URL --watch`"),
+        false => parse_period(text),
+    }
+}
+
 /// A share, from 0 to 1.
 pub(crate) fn parse_share(text: &str) -> Result<f64, &'static str> {
     let (number, whole) = match text.strip_suffix('%') {

@@ -1,4 +1,5 @@
-//! The tools: a service, a call, a ping and the counters of a site, from a shell; and the demo.
+//! The tools: a service, a call, a ping and the counters of a site, from a shell; what goes on in the
+//! daemon of this host; and the demo.
 
 mod args;
 mod bank;
@@ -7,8 +8,11 @@ mod demo;
 mod net;
 mod pages;
 mod ping;
+mod prometheus;
+mod ps;
 mod serve;
 mod stat;
+mod trace;
 
 use std::error::Error;
 use std::io;
@@ -36,6 +40,8 @@ Examples:
   unavez serve --name upper -- tr a-z A-Z         any command as a service
   unavez ping unavez://127.0.0.1:7373             how far away is it?
   unavez stat unavez://127.0.0.1:7373             what has happened there?
+  unavez ps                                       who is attached to the daemon of this host?
+  unavez trace                                    what do they call?
 
 Exit codes: 0 done or replied, 2 the command line or this machine is at fault; others are said in
 the help of each command.";
@@ -46,6 +52,8 @@ enum Command {
     Call(call::Args),
     Ping(ping::Args),
     Stat(stat::Args),
+    Ps(ps::Args),
+    Trace(trace::Args),
     Demo(demo::Args),
     #[command(hide = true)]
     DemoClient(demo::client::Args),
@@ -65,7 +73,9 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Call(args) => call::run(&args),
         Command::Ping(args) => ping::run(args),
-        Command::Stat(args) => stat::run(&args),
+        Command::Stat(args) => stat::run(args),
+        Command::Ps(args) => ps::run(&args),
+        Command::Trace(args) => trace::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::DemoClient(args) => demo::client::run(args),
         Command::Completions(args) => pages::completions::<Cli>(&args),

@@ -1,11 +1,16 @@
-//! What the tools have in common: a site that asks, what another site says of itself, and the end.
+//! What the tools have in common: a site that asks, what another site says of itself, the daemon of this
+//! host, and the end.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+use unavez::observe::Observer;
 use unavez::protocol::{IpcPort, SiteReply, SiteRequest};
-use unavez::{IpcClient, Options, RawMsg, Site};
+use unavez::{AttachError, IpcClient, Options, RawMsg, Site};
 
 use crate::Result;
 
@@ -28,6 +33,33 @@ pub(crate) fn ask(
         error.to_string().split(';').next().unwrap_or_default().to_string()
     })?;
     Ok(SiteReply::decode(reply.body()).unwrap_or(SiteReply::Malformed))
+}
+
+/// Which daemon of this host.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct DaemonArgs {
+    /// Where its processes are attached [default: $UNAVEZ_SOCKET, or in $XDG_RUNTIME_DIR/unavez,
+    /// /run/unavez or /tmp/unavez-USER]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl DaemonArgs {
+    /// Looks at it; an error says what to do.
+    pub(crate) fn observe(&self) -> std::result::Result<Observer, String> {
+        Observer::open(self.socket.as_deref()).map_err(|error| match error {
+            AttachError::NoDaemon { .. } => {
+                format!("{error}; start `unavezd`, or say where with --socket or $UNAVEZ_SOCKET")
+            }
+            error => error.to_string(),
+        })
+    }
+}
+
+/// Says why there is nothing to print, and exits with 1.
+pub(crate) fn fail(why: impl Display) -> Result {
+    eprintln!("{why}");
+    Ok(ExitCode::FAILURE)
 }
 
 /// Tells a tool to stop.

@@ -61,8 +61,8 @@ pub(crate) fn run(args: Args) -> Result {
     if let Some(name) = name {
         match net::ask(&site, to, &SiteRequest::Resolve(name.clone()), args.timeout) {
             Ok(SiteReply::Resolved(Some(_))) => {}
-            Ok(_) => return none(&format!("no service of the name {name:?} at {to}")),
-            Err(error) => return none(&format!("{to}: {error}")),
+            Ok(_) => return net::fail(format!("no service of the name {name:?} at {to}")),
+            Err(error) => return net::fail(format!("{to}: {error}")),
         }
     }
     if !args.json {
@@ -85,11 +85,6 @@ pub(crate) fn run(args: Args) -> Result {
     let again = site.counters()?.get(Note::Retransmitted);
     trips.print(&args, began.elapsed(), again)?;
     Ok(ExitCode::from(u8::from(trips.rtts.is_empty())))
-}
-
-fn none(why: &str) -> Result {
-    eprintln!("{why}");
-    Ok(ExitCode::FAILURE)
 }
 
 /// Pings by a thread of its own, so that Ctrl-C need not wait for an answer; until the sender that it

@@ -1,68 +1,112 @@
-//! The counters of a running site.
+//! The counters of a running site, far away or the daemon of this host.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write, stdout};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
 use serde_json::{Value, json};
-use unavez::Options;
-use unavez::protocol::{Counters, Entries, SiteId, SiteReply, SiteRequest};
+use unavez::observe::{ObserveError, Observer};
+use unavez::protocol::{Counters, Entries, Epoch, SiteId, SiteReply, SiteRequest};
+use unavez::{Options, Site};
 
-use crate::args::{SiteUrl, parse_period};
-use crate::{Result, net};
+use crate::args::{SiteUrl, parse_period, parse_watch};
+use crate::ps::{Attached, show_names};
+use crate::{Result, net, prometheus};
 
 /// Prints the counters of a running site, and what they count.
+///
+/// Without a URL it is the daemon of this host, and the processes, ports and peers are there, too: those
+/// of others only for root and the daemon's own user.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit codes: 0 done, 1 the site does not answer, 2 usage.
+Exit codes: 0 done, 1 the site does not answer or there is no daemon, 2 usage.
 
 Examples:
+  unavez stat
+  unavez stat --watch
+  unavez stat --prometheus > /var/lib/node_exporter/unavez.prom
   unavez stat unavez://127.0.0.1:7373
   unavez stat unavez://127.0.0.1:7373 --watch 500ms
   unavez stat unavez://127.0.0.1:7373 --json | jq .counters.Executed")]
 pub(crate) struct Args {
-    /// unavez://HOST:PORT
-    url: SiteUrl,
+    /// unavez://HOST:PORT [default: the daemon of this host]
+    #[arg(conflicts_with = "socket")]
+    url: Option<SiteUrl>,
+    #[command(flatten)]
+    daemon: net::DaemonArgs,
     /// Print one JSON object, or with --watch one a line
     #[arg(long)]
     json: bool,
+    /// Print it once as Prometheus scrapes it
+    #[arg(long, conflicts_with_all = ["json", "watch"])]
+    prometheus: bool,
     /// Again and again, with what was added since, until Ctrl-C
-    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "1s", value_parser = parse_period)]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "1s", value_parser = parse_watch)]
     watch: Option<Duration>,
-    /// How long to wait for the site
+    /// How long to wait for a site far away
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_period)]
     timeout: Duration,
 }
 
-/// What a site says of itself.
-struct Said {
-    site: SiteId,
-    counters: Counters,
-    entries: Entries,
+/// Whom to ask.
+enum Source {
+    Daemon(Observer),
+    Far { by: Site, at: SocketAddr, patience: Duration },
 }
 
-pub(crate) fn run(args: &Args) -> Result {
-    let (to, _) = args.url.look_up()?;
+/// What a site says of itself.
+pub(crate) struct Said {
+    pub(crate) site: SiteId,
+    pub(crate) counters: Counters,
+    pub(crate) entries: Entries,
+    /// What only this host sees.
+    pub(crate) host: Option<Host>,
+}
+
+/// What the daemon of this host says.
+pub(crate) struct Host {
+    pub(crate) epoch: Epoch,
+    pub(crate) address: SocketAddr,
+    pub(crate) peers: Vec<Peer>,
+    /// Its processes, if they may be seen.
+    pub(crate) attached: std::result::Result<Attached, ObserveError>,
+}
+
+/// A site, the round trip to it, and how much that varies.
+pub(crate) type Peer = (SiteId, Duration, Duration);
+
+pub(crate) fn run(args: Args) -> Result {
     let stop = args.watch.map(|_| net::on_stop()).transpose()?;
-    let site = net::client_site(to, Options::default())?;
+    let mut source = match &args.url {
+        Some(url) => {
+            let (at, _) = url.look_up()?;
+            let by = net::client_site(at, Options::default())?;
+            Source::Far { by, at, patience: args.timeout }
+        }
+        None => match args.daemon.observe() {
+            Ok(observer) => Source::Daemon(observer),
+            Err(error) => return net::fail(error),
+        },
+    };
     let mut before = None;
     loop {
-        let said = match net::ask(&site, to, &SiteRequest::Counters, args.timeout) {
-            Ok(SiteReply::Counters { site, counters, entries }) => Said { site, counters, entries },
-            Ok(_) => return Err(format!("{to} speaks another version").into()),
-            Err(error) => {
-                eprintln!("{to}: {error}");
-                return Ok(ExitCode::FAILURE);
-            }
+        let said = match source.look() {
+            Ok(said) => said,
+            Err(error) => return net::fail(error),
         };
         let mut out = stdout();
         // A screen is written over, a file is not.
         let over = args.watch.is_some() && !args.json && out.is_terminal();
         let home = if over { "\x1b[H\x1b[2J" } else { "" };
-        match args.json {
-            true => writeln!(out, "{}", said.json())?,
-            false => write!(out, "{home}{}", said.table(before.as_ref()))?,
+        if args.prometheus {
+            write!(out, "{}", prometheus::text(&said))?;
+        } else if args.json {
+            writeln!(out, "{}", said.json())?;
+        } else {
+            write!(out, "{home}{}", said.table(before.as_ref()))?;
         }
         let (Some(period), Some(stop)) = (args.watch, &stop) else { return Ok(ExitCode::SUCCESS) };
         if stop.told.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
@@ -70,6 +114,38 @@ pub(crate) fn run(args: &Args) -> Result {
         }
         before = Some(said.counters);
     }
+}
+
+impl Source {
+    fn look(&mut self) -> std::result::Result<Said, String> {
+        match self {
+            Source::Far { by, at, patience } => {
+                match net::ask(by, *at, &SiteRequest::Counters, *patience) {
+                    Ok(SiteReply::Counters { site, counters, entries }) => {
+                        Ok(Said { site, counters, entries, host: None })
+                    }
+                    Ok(_) => Err(format!("{at} speaks another version")),
+                    Err(error) => Err(format!("{at}: {error}")),
+                }
+            }
+            Source::Daemon(observer) => look_here(observer).map_err(|error| error.to_string()),
+        }
+    }
+}
+
+fn look_here(observer: &mut Observer) -> std::result::Result<Said, ObserveError> {
+    let attached = match Attached::see(observer) {
+        Err(error) if !matches!(error, ObserveError::NotAllowed { .. }) => return Err(error),
+        attached => attached,
+    };
+    let (epoch, address) = (observer.epoch(), observer.address());
+    let host = Host { epoch, address, peers: observer.round_trips()?, attached };
+    Ok(Said {
+        site: observer.site(),
+        counters: observer.counters()?,
+        entries: observer.entries()?,
+        host: Some(host),
+    })
 }
 
 impl Said {
@@ -84,11 +160,14 @@ impl Said {
         let now = self
             .entries()
             .map(|(name, about, count)| format!("{count:>10}{blank}  {name:<18}  Now: {about}\n"));
-        counted.chain(now).collect()
+        let host = self.host.as_ref().map(Host::tables);
+        counted.chain(now).chain(host).collect()
     }
 
     /// How full its tables are.
-    fn entries(&self) -> impl Iterator<Item = (&'static str, &'static str, usize)> + use<> {
+    pub(crate) fn entries(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, &'static str, usize)> + use<> {
         let Entries { calls, client_ports, records, bytes, tombstones, timers, .. } = self.entries;
         [
             ("calls", "calls of its processes that have not ended.", calls),
@@ -105,7 +184,51 @@ impl Said {
         let entries: Value =
             self.entries().map(|(name, _, count)| (name.to_string(), json!(count))).collect();
         let (site, counters) = (self.site, counters_json(&self.counters));
-        format!(r#"{{"site":"{site}","counters":{counters},"entries":{entries}}}"#)
+        let host = self.host.as_ref().map_or(String::new(), Host::json);
+        format!(r#"{{"site":"{site}","counters":{counters},"entries":{entries}{host}}}"#)
+    }
+}
+
+impl Host {
+    /// The processes, the ports and the peers, each with a line that names the columns.
+    fn tables(&self) -> String {
+        let mut tables = String::new();
+        match &self.attached {
+            Ok(attached) => {
+                let _ = write!(tables, "\n{}\n", attached.table());
+                let _ = writeln!(tables, "   PORT  PROCESS  IN HAND     FREE  NAMES");
+                for port in &attached.ports {
+                    let (number, names) = (port.port.0, show_names(port));
+                    let (process, in_hand, free) = (port.process, port.in_hand, port.free);
+                    let line =
+                        format!("{number:>7}  {process:>7}  {in_hand:>7}  {free:>7}  {names}");
+                    let _ = writeln!(tables, "{}", line.trim_end());
+                }
+            }
+            Err(error) => {
+                let _ = writeln!(tables, "\nprocesses and ports: {error}");
+            }
+        }
+        let _ = writeln!(tables, "\nPEER              ROUND TRIP     VARIATION");
+        for (site, trip, variation) in &self.peers {
+            let (trip, variation) = (trip.as_secs_f64() * 1e3, variation.as_secs_f64() * 1e3);
+            let _ = writeln!(tables, "{site}  {trip:>7.3} ms    {variation:>7.3} ms");
+        }
+        tables
+    }
+
+    /// More fields of the object; `null` is what may not be seen.
+    fn json(&self) -> String {
+        let peer = |(site, trip, variation): &Peer| {
+            let (trip, variation) = (trip.as_secs_f64() * 1e3, variation.as_secs_f64() * 1e3);
+            json!({ "site": site.to_string(), "rtt_ms": trip, "variation_ms": variation })
+        };
+        let peers: Value = self.peers.iter().map(peer).collect();
+        let processes = self.attached.as_ref().map_or(Value::Null, Attached::json);
+        let (epoch, address) = (self.epoch, self.address);
+        format!(
+            r#","epoch":"{epoch}","address":"{address}","processes":{processes},"peers":{peers}"#
+        )
     }
 }
 
@@ -126,7 +249,7 @@ mod tests {
     fn every_counter_has_a_line_in_order() {
         // A site where nothing happened, looked at twice.
         let (counters, entries) = (Counters::default(), Entries::default());
-        let said = Said { site: SiteId(1), counters: counters.clone(), entries };
+        let said = Said { site: SiteId(1), counters: counters.clone(), entries, host: None };
         let table = said.table(Some(&counters));
         for (line, note) in table.lines().zip(Note::ALL) {
             let wanted = ["0".into(), "+0".into(), format!("{note:?}")];
@@ -140,7 +263,7 @@ mod tests {
     fn json_has_every_counter() {
         // It is written by hand, for the order's sake.
         let (counters, entries) = (Counters::default(), Entries::default());
-        let said = Said { site: SiteId(1), counters, entries };
+        let said = Said { site: SiteId(1), counters, entries, host: None };
         let read: Value = serde_json::from_str(&said.json()).unwrap();
         assert_eq!(read["counters"].as_object().unwrap().len(), Note::ALL.len());
         assert_eq!(
