@@ -40,7 +40,9 @@ impl Place {
     }
 }
 
-fn end(child: Child) -> (Option<i32>, String, String) {
+/// What it said until its end, which is less than a pipe holds.
+fn end(mut child: Child) -> (Option<i32>, String, String) {
+    until(|| child.try_wait().unwrap().is_some());
     let done = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (done.status.code(), text(done.stdout), text(done.stderr))
@@ -89,6 +91,7 @@ impl Tracing {
 
     /// Waits until it ends by itself.
     fn end(mut self) -> (Option<i32>, String) {
+        until(|| self.child.try_wait().unwrap().is_some());
         let mut err = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
         (self.child.wait().unwrap().code(), err)

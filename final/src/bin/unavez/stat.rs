@@ -18,8 +18,8 @@ use crate::{Result, net, prometheus};
 
 /// Prints the counters of a running site, and what they count.
 ///
-/// Without a URL it is the daemon of this host, and the processes, ports and peers are there, too: those
-/// of others only for root and the daemon's own user.
+/// Without a URL it is the daemon of this host, and what only this host sees is there, too: the round
+/// trips to its peers, and its processes and ports, for root and the daemon's own user.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes: 0 done, 1 the site does not answer or there is no daemon, 2 usage.
@@ -27,7 +27,7 @@ Exit codes: 0 done, 1 the site does not answer or there is no daemon, 2 usage.
 Examples:
   unavez stat
   unavez stat --watch
-  unavez stat --prometheus > /var/lib/node_exporter/unavez.prom
+  unavez stat --prometheus > unavez.prom
   unavez stat unavez://127.0.0.1:7373
   unavez stat unavez://127.0.0.1:7373 --watch 500ms
   unavez stat unavez://127.0.0.1:7373 --json | jq .counters.Executed")]

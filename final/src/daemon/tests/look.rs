@@ -7,6 +7,7 @@ use crate::local::Kind;
 use crate::local::message::{Answer, Ended, Up};
 use crate::observe::{ObserveError, Observer, Trace};
 use crate::protocol::{Note, ProcessId, ServerPort, Target};
+use crate::{IpcServer, Site};
 
 impl Host {
     fn observe(&self) -> Observer {
@@ -94,6 +95,27 @@ fn what_does_not_fit_a_message_is_seen_nevertheless() {
     let seen = observer.ports().unwrap();
     let seen: Vec<_> = seen.into_iter().map(|seen| (seen.port, seen.names)).collect();
     assert_eq!(seen, expected);
+}
+
+/// More sites were measured than fit a message: all are seen, each once.
+#[test]
+fn all_peers_are_seen() {
+    let host = Host::new();
+    let mut client = host.attach(Kind::Shm);
+    let mut peers: Vec<_> = (0..40)
+        .map(|_| {
+            let site = Site::embedded().unwrap();
+            let server = IpcServer::new(&site).unwrap();
+            client.ask(1, Target::Port(server.port()), b"?");
+            let (request, call) = server.receive_request().unwrap();
+            server.send_reply(request, call).unwrap();
+            assert_eq!(client.hear_end().1, Ended::Reply);
+            site.id()
+        })
+        .collect();
+    peers.sort_unstable();
+    let trips = host.observe().round_trips().unwrap();
+    assert_eq!(trips.iter().map(|(site, _, _)| *site).collect::<Vec<_>>(), peers);
 }
 
 /// Somebody watches a call: it sees the packets, the request and the end. When nobody watches any more,
