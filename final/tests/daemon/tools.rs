@@ -174,7 +174,8 @@ fn stat_watches_the_daemon() {
     let place = Place::new();
     let daemon = place.start(&["--log", "error"]);
     let mut stat = place.tool(&["stat", "--watch", "10ms"]).spawn().unwrap();
-    let mut lines = BufReader::new(stat.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let lines = BufReader::new(stat.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut lines = lines.take(100_000);
     lines.find(|line| line.contains("+0  SiteAnswered")).unwrap();
     Caller::new(&daemon).call("more");
     lines.find(|line| line.contains("+1  SiteAnswered")).unwrap();
