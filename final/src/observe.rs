@@ -175,6 +175,14 @@ impl Observer {
 
     /// Watches all calls from now on, until this moment if there is one.
     ///
+    /// ```no_run
+    /// let observer = unavez::observe::Observer::open(None)?;
+    /// for line in observer.trace(None)? {
+    ///     println!("{}", line?);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// This process is neither root's nor of the daemon's own user; the daemon is gone, or does not
     /// answer.
