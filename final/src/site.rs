@@ -203,9 +203,18 @@ impl Site {
     /// # Errors
     /// As [`Site::counters`].
     pub fn round_trips(&self) -> Result<Vec<(SiteId, Duration, Duration)>, SiteError> {
-        match self.look(Look::RoundTrips)? {
-            Done::RoundTrips(round_trips) => Ok(round_trips),
-            other => unreachable!("it was asked for round trips: {other:?}"),
+        let mut all = Vec::new();
+        loop {
+            let after = all.last().map(|(site, _, _)| *site);
+            match self.look(Look::RoundTrips(after))? {
+                Done::RoundTrips(some, more) => {
+                    all.extend(some);
+                    if !more {
+                        return Ok(all);
+                    }
+                }
+                other => unreachable!("it was asked for round trips: {other:?}"),
+            }
         }
     }
 

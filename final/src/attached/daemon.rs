@@ -18,7 +18,7 @@ use crate::local::attach::Attachment;
 use crate::local::bell::Heard;
 use crate::local::hello::{Terms, Welcome};
 use crate::local::message::{
-    Answer, Down, Ended, NAME_MAX, Seen, Up, What, patience_ends, patience_left,
+    Answer, Down, Ended, NAME_MAX, ROUND_TRIPS_MAX, Seen, Up, What, patience_ends, patience_left,
 };
 use crate::local::outbox::Outbox;
 use crate::protocol::{
@@ -217,7 +217,9 @@ impl Daemon {
                 self.ports.register(port, &name);
                 Ok(Done::Nothing)
             }
-            (Job::Look(_), Answer::Seen) => Ok(done_of(Seen::decode(body)?)),
+            (Job::Look(_), Answer::Seen) => {
+                Ok(done_of(Seen::decode(body)?).ok_or(Broken("it shows what was not asked for"))?)
+            }
             _ => return Err(Broken("it answers what was not asked")),
         };
         self.told.done.push((serial, done));
@@ -555,16 +557,21 @@ fn what_of(what: Look) -> What {
     match what {
         Look::Counters => What::Counters,
         Look::Entries => What::Entries,
-        Look::RoundTrips => What::RoundTrips,
+        Look::RoundTrips(None) => What::RoundTrips,
+        Look::RoundTrips(Some(after)) => What::MoreRoundTrips { after },
     }
 }
 
-fn done_of(seen: Seen) -> Done {
-    match seen {
+fn done_of(seen: Seen) -> Option<Done> {
+    Some(match seen {
         Seen::Counters(counters) => Done::Counters(Box::new(counters)),
         Seen::Entries(entries) => Done::Entries(entries),
-        Seen::RoundTrips(round_trips) => Done::RoundTrips(round_trips),
-    }
+        Seen::RoundTrips(some) => {
+            let more = some.len() >= ROUND_TRIPS_MAX;
+            Done::RoundTrips(some, more)
+        }
+        _ => return None,
+    })
 }
 
 fn said(broken: Option<Broken>) -> String {

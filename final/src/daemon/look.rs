@@ -54,8 +54,8 @@ impl Inside {
 
     fn show(&self, id: ProcessId, process: &Process) -> ProcessInfo {
         let ports = process.ports();
-        let in_hand = ports.iter().filter_map(|port| Some(self.ports.get(port)?.1.full)).sum();
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let in_hand = ports.iter().filter_map(|port| Some(self.ports.get(port)?.1.full.len()));
+        let in_hand = count(in_hand.sum());
         ProcessInfo {
             id: id.0,
             pid: process.who.pid,
@@ -80,6 +80,10 @@ impl Inside {
     }
 }
 
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
 /// One for each name, or one without.
 fn rows_of(
     port: ServerPort,
@@ -91,7 +95,7 @@ fn rows_of(
     names.zip(0..).map(move |(name, number)| PortRow {
         port,
         process: process.0,
-        in_hand: hands.full,
+        in_hand: count(hands.full.len()),
         free: hands.free,
         number,
         name,

@@ -67,7 +67,7 @@ impl Core {
         match what {
             Look::Counters => Done::Counters(Box::new(self.site.counters().clone())),
             Look::Entries => Done::Entries(self.site.entries()),
-            Look::RoundTrips => Done::RoundTrips(self.site.round_trips()),
+            Look::RoundTrips(_) => Done::RoundTrips(self.site.round_trips(), false),
         }
     }
 }

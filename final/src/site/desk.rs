@@ -51,7 +51,8 @@ pub(crate) enum Done {
     Opened(ServerPort),
     Counters(Box<Counters>),
     Entries(Entries),
-    RoundTrips(Vec<(SiteId, Duration, Duration)>),
+    /// Some of them, and whether there are more.
+    RoundTrips(Vec<(SiteId, Duration, Duration)>, bool),
 }
 
 /// How a call ended.

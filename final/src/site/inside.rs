@@ -10,7 +10,7 @@ use super::desk::{ClientNumber, Desk, Event, Serial};
 use super::lead::{self, Crew, Sleeper};
 use crate::ipc::{SendError, SiteError};
 use crate::protocol::{
-    self, Call, CallId, Incoming, Request, ServerId, ServerPort, Target, Time, Unknown,
+    self, Call, CallId, Incoming, Request, ServerId, ServerPort, SiteId, Target, Time, Unknown,
 };
 
 /// Where a site's part in the protocol is played: in this process, or in the daemon of the host.
@@ -63,7 +63,8 @@ pub(crate) enum Job {
 pub(crate) enum Look {
     Counters,
     Entries,
-    RoundTrips,
+    /// With sites of greater numbers, if one is given.
+    RoundTrips(Option<SiteId>),
 }
 
 #[derive(Debug)]
