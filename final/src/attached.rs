@@ -125,7 +125,7 @@ const UNBROKEN: &str = "no thread panics here";
 
 impl Sleep for Sleepers {
     fn now(&self) -> Time {
-        clock::now().running
+        clock::running()
     }
 
     fn sleep(&self, who: Sleeper, socket: bool, until: Option<Time>) {

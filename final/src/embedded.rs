@@ -98,7 +98,7 @@ pub(crate) fn start(options: Options) -> io::Result<Parts> {
 
 impl Sleep for Sleepers {
     fn now(&self) -> Time {
-        clock::now().running
+        clock::running()
     }
 
     fn sleep(&self, who: Sleeper, socket: bool, until: Option<Time>) {

@@ -4,7 +4,8 @@
 //!
 //! `cargo bench -p unavez --bench round_trip`. All take turns in small batches, so that whatever else
 //! the machine does hits them alike; the median of the batches is printed, and its ratio to the plain
-//! echo's. Twice: all processes on one core, and a core for each host.
+//! echo's. Twice: all processes on one core, and a core for each host. `-- shm` measures only those with
+//! "shm" in their names, beside the echo.
 
 mod server;
 
@@ -28,6 +29,8 @@ const BATCHES: usize = 400;
 /// Not measured: caches, round trips and windows settle.
 const WARM_UP: usize = 20;
 const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// What all others are compared with.
+const PLAIN: &str = "UDP echo";
 const KINDS: [Kind; 2] = [Kind::Shm, Kind::Sysv];
 
 fn main() -> Result<()> {
@@ -37,12 +40,14 @@ fn main() -> Result<()> {
         Some("daemon") => return server::run_daemon(args[2].parse()?, args[3].as_ref()),
         _ => {}
     }
+    let filter = args.iter().skip(1).find(|arg| !arg.starts_with('-'));
+    let filter = filter.map_or("", String::as_str);
     println!("{LEN} bytes there and back, medians of {BATCHES} batches of {BATCH}, in µs");
     // Asked before this process is held on one of them.
     let cores = thread::available_parallelism()?.get();
-    measure("one core", 0)?;
+    measure("one core", 0, filter)?;
     if cores > 1 {
-        measure("a core each", 1)?;
+        measure("a core each", 1, filter)?;
     }
     Ok(())
 }
@@ -51,7 +56,7 @@ fn main() -> Result<()> {
 type Contender<'a> = (&'static str, Box<dyn FnMut() -> Result<()> + 'a>);
 
 /// The client's process is this one, on core 0, and so is its daemon.
-fn measure(placement: &str, server_cpu: usize) -> Result<()> {
+fn measure(placement: &str, server_cpu: usize, filter: &str) -> Result<()> {
     let (near, far) = (Daemon::start(0)?, Daemon::start(server_cpu)?);
     let server = Server::start(server_cpu, far.socket())?;
     pin(0)?;
@@ -66,15 +71,17 @@ fn measure(placement: &str, server_cpu: usize) -> Result<()> {
     let mut tcp = TcpStream::connect(server.tcp)?;
     tcp.set_nodelay(true)?;
 
-    let mut contenders: [Contender; 6] = [
-        ("UDP echo", Box::new(|| echo(&udp))),
+    let all: [Contender; 6] = [
+        (PLAIN, Box::new(|| echo(&udp))),
         ("TCP, kept open", Box::new(|| exchange(&mut tcp))),
         ("TCP, one each", Box::new(|| exchange(&mut TcpStream::connect(server.tcp_each)?))),
         ("unavez", Box::new(|| call(&embedded))),
         ("unavezd, shm", Box::new(|| call(&shm))),
         ("unavezd, sysv", Box::new(|| call(&sysv))),
     ];
-    let mut took: [Vec<Duration>; 6] = Default::default();
+    let wanted = |name: &str| name == PLAIN || name.contains(filter);
+    let mut contenders: Vec<Contender> = all.into_iter().filter(|it| wanted(it.0)).collect();
+    let mut took = vec![Vec::new(); contenders.len()];
     for batch in 0..WARM_UP + BATCHES {
         for ((_, once), took) in contenders.iter_mut().zip(&mut took) {
             let one = timed(once)?;

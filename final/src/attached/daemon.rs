@@ -506,8 +506,8 @@ impl Behind for Daemon {
         if heard == Heard::End {
             self.lose(desk, None);
         }
-        if self.calls.deadline().is_some_and(|due| due <= clock::now().running) {
-            self.told.ends.extend(self.calls.expire(clock::now().running));
+        if self.calls.deadline().is_some_and(|due| due <= clock::running()) {
+            self.told.ends.extend(self.calls.expire(clock::running()));
         }
         self.act(desk);
         more

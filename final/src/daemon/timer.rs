@@ -19,7 +19,7 @@ pub(super) fn run(door: &Door, socket: &Socket, receive: &Bell) {
     let mut inside = door.lock();
     while inside.stage() != Stage::Stopped {
         let deadline = inside.site.deadline();
-        let now = clock::now().running;
+        let now = clock::running();
         let left = deadline.map(|deadline| deadline.saturating_sub(now));
         let is_due = left == Some(Duration::ZERO);
         if is_due {

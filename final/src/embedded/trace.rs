@@ -31,7 +31,7 @@ pub(crate) struct Line {
 
 impl Trace {
     pub(crate) fn new(site: SiteId, lines: bool) -> Trace {
-        let since = lines.then(|| clock::now().running);
+        let since = lines.then(clock::running);
         let watched = RefCell::default();
         Trace { since, watched, span: info_span!(target: "unavez", "site", id = %site) }
     }
@@ -96,7 +96,7 @@ impl Trace {
         if !self.wants_lines() {
             return;
         }
-        let (now, text) = (clock::now().running, what());
+        let (now, text) = (clock::running(), what());
         if let Some(since) = self.since {
             // Nobody may read it, and that is no reason to stop.
             let _ = writeln!(std::io::stderr(), "{}", Stamped(now - since, &text));

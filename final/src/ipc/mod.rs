@@ -26,7 +26,7 @@ use crate::protocol::Time;
 
 /// The moment at which this time is over, or none if no clock of the kernel goes so far.
 pub(crate) fn after(time: Duration) -> Option<Time> {
-    let at = clock::now().running.checked_add(time)?;
+    let at = clock::running().checked_add(time)?;
     (at.as_nanos() <= i64::MAX as u128).then_some(at)
 }
 

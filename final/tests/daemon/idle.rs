@@ -1,13 +1,14 @@
 use std::fs;
-use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
 
-use super::{Daemon, Place};
+use nix::unistd::Pid;
 
-/// How often each thread of the daemon went to sleep.
-fn sleeps(daemon: &Daemon) -> Vec<u64> {
-    let mut tasks: Vec<_> = fs::read_dir(format!("/proc/{}/task", daemon.pid()))
+use super::Place;
+
+/// How often each thread of the process went to sleep.
+fn sleeps(process: Pid) -> Vec<u64> {
+    let mut tasks: Vec<_> = fs::read_dir(format!("/proc/{process}/task"))
         .unwrap()
         .map(|task| task.unwrap().path())
         .collect();
@@ -19,15 +20,19 @@ fn sleeps(daemon: &Daemon) -> Vec<u64> {
     tasks.iter().map(|task| sleeps(fs::read_to_string(task.join("status")).unwrap())).collect()
 }
 
-/// A hundred processes are attached and nothing happens: in ten seconds no thread wakes once.
+/// A hundred processes are attached, each with a thread that waits for requests, and nothing happens: in
+/// ten seconds no thread of the daemon wakes once, and none of theirs.
 #[test]
 fn an_idle_daemon_sleeps() {
     let place = Place::new();
     let daemon = place.start(&["--log", "error"]);
-    let attached: Vec<OwnedFd> = (0..100).map(|number| place.attach(number)).collect();
-    thread::sleep(Duration::from_millis(200));
-    let before = sleeps(&daemon);
+    let attached: Vec<_> = (0..100).map(|number| place.serve(&format!("echo{number}"))).collect();
+    thread::sleep(Duration::from_millis(500));
+    let all = || {
+        let processes = attached.iter().map(|process| process.pid());
+        processes.chain([daemon.pid()]).map(sleeps).collect::<Vec<_>>()
+    };
+    let before = all();
     thread::sleep(Duration::from_secs(10));
-    assert_eq!(sleeps(&daemon), before);
-    drop(attached);
+    assert_eq!(all(), before);
 }

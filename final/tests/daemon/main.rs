@@ -1,6 +1,7 @@
 //! The daemon as a program: how it starts, what it leaves behind, what it does when it is idle, and what
 //! the tools show of it.
 
+mod attach;
 #[path = "../cli/exposition.rs"]
 mod exposition;
 mod hostile;

@@ -13,9 +13,10 @@ use unavez::ipc::{ServiceUrl, Target};
 use unavez::protocol::{BODY_MAX, Note};
 use unavez::{CallError, Conclusion, IpcClient, Options, RawMsg};
 
+use crate::Result;
 use crate::args::{FaultArgs, look_up, parse_period};
+use crate::net::{self, AttachArgs};
 use crate::serve::unmark;
-use crate::{Result, net};
 
 /// Calls a service once and prints its reply.
 #[derive(Debug, clap::Args)]
@@ -58,6 +59,8 @@ pub(crate) struct Args {
     #[arg(long)]
     trace: bool,
     #[command(flatten)]
+    attach: AttachArgs,
+    #[command(flatten)]
     faults: FaultArgs,
 }
 
@@ -68,7 +71,10 @@ pub(crate) fn run(args: &Args) -> Result {
     let request = args.flag(RawMsg::new(args.body()?).timeout(args.timeout));
     let (at, name) = look_up(&args.url)?;
     let options = Options { trace: args.trace, link: args.faults.link(), ..Options::default() };
-    let site = net::client_site(at, options)?;
+    let site = match args.attach.site() {
+        Some(site) => site?,
+        None => net::client_site(at, options)?,
+    };
     let began = Instant::now();
     let outcome = IpcClient::new(&site, Target::Name { at, name }).call(request);
     let took = began.elapsed();
@@ -76,7 +82,9 @@ pub(crate) fn run(args: &Args) -> Result {
         true => {
             let mut report = report(&outcome);
             report["time_ms"] = json!(took.as_secs_f64() * 1e3);
-            report["sent_again"] = json!(site.counters()?.get(Note::Retransmitted));
+            if !args.attach.is_set() {
+                report["sent_again"] = json!(site.counters()?.get(Note::Retransmitted));
+            }
             writeln!(stdout(), "{report}")?;
         }
         false => print(&outcome)?,

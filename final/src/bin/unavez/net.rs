@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+use unavez::attached;
 use unavez::observe::Observer;
 use unavez::protocol::{IpcPort, SiteReply, SiteRequest};
 use unavez::{AttachError, IpcClient, Options, RawMsg, Site};
@@ -47,12 +48,43 @@ pub(crate) struct DaemonArgs {
 impl DaemonArgs {
     /// Looks at it; an error says what to do.
     pub(crate) fn observe(&self) -> std::result::Result<Observer, String> {
-        Observer::open(self.socket.as_deref()).map_err(|error| match error {
-            AttachError::NoDaemon { .. } => {
-                format!("{error}; start `unavezd`, or say where with --socket or $UNAVEZ_SOCKET")
-            }
-            error => error.to_string(),
-        })
+        Observer::open(self.socket.as_deref()).map_err(|error| advise(&error, "--socket"))
+    }
+}
+
+/// Where a tool does its work.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct AttachArgs {
+    /// At the daemon of this host, instead of at a site of its own; if need be, say by which socket:
+    /// --attach=PATH
+    #[arg(
+        long, value_name = "PATH", num_args = 0..=1, require_equals = true,
+        conflicts_with_all = ["trace", "loss", "duplicate", "reorder", "drop", "seed"]
+    )]
+    attach: Option<Option<PathBuf>>,
+}
+
+impl AttachArgs {
+    /// Whether the site is the daemon's, with all that others do there.
+    pub(crate) fn is_set(&self) -> bool {
+        self.attach.is_some()
+    }
+
+    /// The daemon's site, if it is wanted; an error says what to do.
+    pub(crate) fn site(&self) -> Option<std::result::Result<Site, String>> {
+        let socket = self.attach.clone()?;
+        let options = attached::Options { socket, ..attached::Options::default() };
+        Some(Site::attach_with(options).map_err(|error| advise(&error, "--attach=PATH")))
+    }
+}
+
+/// What to do if there is no daemon.
+fn advise(error: &AttachError, flag: &str) -> String {
+    match error {
+        AttachError::NoDaemon { .. } => {
+            format!("{error}; start `unavezd`, or say where with {flag} or $UNAVEZ_SOCKET")
+        }
+        error => error.to_string(),
     }
 }
 

@@ -7,14 +7,16 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use unavez::protocol::{BODY_MAX, Config, Note};
+use unavez::protocol::{BODY_MAX, Config};
 use unavez::{IpcServer, Options, Site};
 
+use crate::Result;
 use crate::args::{FaultArgs, parse_address, parse_name};
 use crate::bank::Bank;
-use crate::{Result, net};
+use crate::net::{self, AttachArgs};
 
 /// What a reply begins with when the command that made it did not exit with 0: then come the words
 /// `exit 1` or `signal 9`, a newline, and what the command wrote. A reply of an orderly end that
@@ -40,23 +42,24 @@ Examples:
   unavez serve echo
   unavez serve --listen 0.0.0.0:7373 bank --ledger account.txt
   unavez serve --name upper --workers 4 -- tr a-z A-Z
-  unavez serve --loss 30% --trace echo"
+  unavez serve --loss 30% --trace echo
+  unavez serve --attach --name upper -- tr a-z A-Z"
 )]
 pub(crate) struct Args {
     /// Where to listen; port 0 takes any that is free
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, default_value = "127.0.0.1:7373")]
+    #[arg(long, conflicts_with = "attach", value_name = "ADDRESS", value_parser = parse_address, default_value = "127.0.0.1:7373")]
     listen: SocketAddr,
     /// What the service is called [default: as the service or the command]
     #[arg(long, value_parser = parse_name)]
     name: Option<String>,
     /// A directory where the site keeps who it is, made if need be; one site each
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "attach")]
     state: Option<PathBuf>,
     /// How many requests are served at a time [default: as many as there are processors]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
     /// No datagram lives for more than 2 s on this network, instead of 30 s
-    #[arg(long)]
+    #[arg(long, conflicts_with = "attach")]
     lan: bool,
     /// Print each packet, and what happens without one
     #[arg(long)]
@@ -64,6 +67,8 @@ pub(crate) struct Args {
     /// Stop when the standard input ends: a server that must not outlive who started it
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
+    #[command(flatten)]
+    attach: AttachArgs,
     #[command(flatten)]
     faults: FaultArgs,
     #[command(subcommand)]
@@ -106,18 +111,21 @@ pub(crate) fn run(args: Args) -> Result {
         });
     }
     let link = args.faults.link();
-    let Args { listen, state, lan, trace, .. } = args;
+    let Args { listen, lan, trace, .. } = args;
     let config = if lan { Config::lan() } else { Config::default() };
-    let options = Options { listen, state, config, trace, link, ..Options::default() };
-    let site = Site::with(options).map_err(|error| format!("cannot serve at {listen}: {error}"))?;
+    let options = Options { listen, state: args.state, config, trace, link, ..Options::default() };
+    let embedded = || Site::with(options).map_err(|it| format!("cannot serve at {listen}: {it}"));
+    let site = args.attach.site().unwrap_or_else(embedded)?;
     let server = IpcServer::new(&site)?;
     server.register(&name)?;
     writeln!(io::stdout(), "unavez://{}/{name}", site.address())?;
 
+    let served = AtomicU64::new(0);
     let work = || {
         while let Ok((request, id)) = server.receive_request() {
             // Whoever asked may have left by now.
             let _ = server.send_reply(service.run(request.body()), id);
+            served.fetch_add(1, Ordering::Relaxed);
         }
     };
     thread::scope(|scope| {
@@ -125,7 +133,7 @@ pub(crate) fn run(args: Args) -> Result {
         let _ = stop.told.recv();
         server.finish();
     });
-    eprintln!("stopped; {} requests were served", site.counters()?.get(Note::Executed));
+    eprintln!("stopped; {} requests were served", served.into_inner());
     Ok(ExitCode::SUCCESS)
 }
 
