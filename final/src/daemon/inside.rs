@@ -3,7 +3,7 @@
 //! Invariant: one event, then every action. A process that breaks its channel is let go when the event
 //! is over, and nothing else is.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::limits::READ_MAX;
@@ -16,7 +16,9 @@ use crate::local::bell::Bell;
 use crate::local::message::{Down, Ended, patience_ends};
 use crate::local::outbox::Outbox;
 use crate::local::queues::Names;
-use crate::protocol::{Action, Call, CallId, Outcome, ProcessId, ServerPort, Site, Time, Unknown};
+use crate::protocol::{
+    Action, Call, CallId, Outcome, ProcessId, ServerPort, Site, Table, Time, Unknown,
+};
 
 #[derive(Debug)]
 pub(super) struct Inside {
@@ -24,8 +26,8 @@ pub(super) struct Inside {
     pub(super) network: Network,
     /// How many calls of one process are open at most.
     pub(super) calls_max: u32,
-    pub(super) processes: HashMap<ProcessId, Process>,
-    pub(super) ports: HashMap<ServerPort, (ProcessId, Hands)>,
+    pub(super) processes: Table<ProcessId, Process>,
+    pub(super) ports: Table<ServerPort, (ProcessId, Hands)>,
     /// The processes that watch the calls.
     pub(super) watchers: BTreeMap<ProcessId, Watcher>,
     /// Ports where a request may wait, and hands are free.
@@ -55,8 +57,8 @@ impl Inside {
             site,
             network,
             calls_max,
-            processes: HashMap::new(),
-            ports: HashMap::new(),
+            processes: Table::default(),
+            ports: Table::default(),
             watchers: BTreeMap::new(),
             ready: VecDeque::new(),
             broken: Vec::new(),

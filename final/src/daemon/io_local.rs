@@ -3,7 +3,7 @@
 //! Invariant: it waits for all processes at once and for none of them: whoever says nothing, reads
 //! nothing or is stopped costs a descriptor, and no time of others.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,7 +27,7 @@ use crate::local::outbox::Outbox;
 use crate::local::queues::{Names, Queues};
 use crate::local::shm::Shm;
 use crate::local::{Channel, Kind};
-use crate::protocol::ProcessId;
+use crate::protocol::{ProcessId, Table};
 
 /// What epoll says of the listener, and of the end; processes' numbers are greater.
 const LISTENER: u64 = 0;
@@ -51,7 +51,7 @@ pub(super) struct IoLocal {
     guests: Guests,
     /// Those that have not said hello, and until when they may, in the order in which they came.
     callers: VecDeque<(u64, Instant, Caller)>,
-    attached: HashMap<u64, Attached>,
+    attached: Table<u64, Attached>,
     /// Those that have rung, or have said more than was read.
     ready: VecDeque<u64>,
     last: u64,
@@ -78,7 +78,7 @@ pub(super) struct Guests {
 struct Attached {
     bell: Arc<Bell>,
     /// What the process rings by. Nobody reads it: epoll tells of each ring.
-    _rings: OwnedFd,
+    rings: OwnedFd,
     /// Readable when the process has ended.
     _process: Option<OwnedFd>,
     is_ready: bool,
@@ -100,7 +100,7 @@ impl IoLocal {
             listener,
             guests,
             callers: VecDeque::new(),
-            attached: HashMap::new(),
+            attached: Table::default(),
             ready: VecDeque::new(),
             last: FIRST,
             deaf_until: None,
@@ -239,8 +239,11 @@ impl IoLocal {
         }
         let Ok(rings) = self.make_bell(id) else { return refuse(caller, Refusal::NoRoom) };
         let welcome = Welcome { process: id, queues, ..self.guests.welcome.clone() };
-        // If it is gone already, there is nobody to be told.
-        let Ok(bell) = caller.welcome(welcome, &memory, &rings) else { return };
+        let Ok(bell) = caller.welcome(welcome, &memory, &rings) else {
+            // It is gone already: there is nobody to be told.
+            let _ = epoll::delete(&self.epoll, &rings);
+            return;
+        };
         let bell = Arc::new(bell);
         tracing::debug!(process = id, pid, user, kind = %hello.kind, "attached");
         let outbox = Outbox::new(channel);
@@ -248,8 +251,7 @@ impl IoLocal {
         let who = Who { pid, user, since: clock::now().boot };
         self.door.enter(|inside| inside.attach(ProcessId(id), who, outbox, bell, queues));
         // It may have said something before anybody slept.
-        self.attached
-            .insert(id, Attached { bell: own, _rings: rings, _process: process, is_ready: true });
+        self.attached.insert(id, Attached { bell: own, rings, _process: process, is_ready: true });
         self.ready.push_back(id);
     }
 
@@ -278,7 +280,10 @@ impl IoLocal {
                 self.ready.push_back(id);
             }
             Heard::End => {
-                self.attached.remove(&id);
+                if let Some(Attached { rings, .. }) = self.attached.remove(&id) {
+                    // The process may keep it, and epoll with it.
+                    let _ = epoll::delete(&self.epoll, &rings);
+                }
                 tracing::debug!(process = id, "left");
                 let buffer = &mut self.buffer;
                 self.door.enter(|inside| inside.end(ProcessId(id), buffer));

@@ -2,7 +2,7 @@
 //!
 //! Invariant: only what is in a process's own tables can be named by it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::limits::{PORTS_MAX, TAKES_MAX};
@@ -11,7 +11,7 @@ use crate::local::bell::Bell;
 use crate::local::message::Down;
 use crate::local::outbox::Outbox;
 use crate::local::queues::Names;
-use crate::protocol::{Call, CallId, SendError, ServerPort, Time};
+use crate::protocol::{Call, CallId, SendError, ServerPort, Table, Time};
 
 /// One of them.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(super) struct Process {
     /// The queues of its channel, if it has such.
     pub(super) queues: Option<Names>,
     /// Its open calls: the site's name for each, and its own.
-    calls: HashMap<Call, u64>,
-    own_names: HashMap<u64, Call>,
+    calls: Table<Call, u64>,
+    own_names: Table<u64, Call>,
     ports: HashSet<ServerPort>,
     /// How many requests it has in hand or may be handed.
     takes: u32,
@@ -56,8 +56,8 @@ impl Process {
             outbox,
             bell,
             queues,
-            calls: HashMap::new(),
-            own_names: HashMap::new(),
+            calls: Table::default(),
+            own_names: Table::default(),
             ports: HashSet::new(),
             takes: 0,
         }
