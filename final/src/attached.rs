@@ -20,7 +20,7 @@ pub use crate::local::hello::Refusal;
 use nix::poll::PollFlags;
 
 use crate::clock;
-use crate::local::attach::{Attachment, attach};
+use crate::local::attach::{Attachment, attach, attach_within};
 use crate::local::bell::Bell as Line;
 use crate::local::control::Lane;
 use crate::local::memory::Memory;
@@ -34,6 +34,8 @@ use daemon::Daemon;
 /// How long the background thread waits before it looks for the daemon again: at first, and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// How long it waits for the answer of a daemon that it has found: whoever stops the site waits for it.
+const SEEK_WAIT: Duration = Duration::from_secs(2);
 
 /// Where the daemon is, and how to talk to it.
 ///
@@ -108,7 +110,7 @@ pub(crate) fn start(options: Options) -> Result<Parts, AttachError> {
 fn seek(door: &Door, shared: &Shared, path: &Path, channel: Kind) {
     let mut pause = PAUSE_MIN;
     while !door.enter(|inside| inside.is_stopped()) {
-        match attach(path, channel) {
+        match attach_within(SEEK_WAIT, path, channel) {
             Ok(attachment) => {
                 *shared.next.lock().expect(UNBROKEN) = Some(attachment);
                 door.enter(|inside| inside.round());

@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix, connect,
-    recvmsg, send,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType, connect, recvmsg, send, socket_with,
 };
 
 use super::bell::Bell;
 use super::hello::{Greeting, HELLO_MAX, Hello, Refusal, Welcome};
-use super::listen::{new_socket, too_long};
+use super::listen::too_long;
 use super::outbox::Outbox;
 use super::path::check_directory;
 use super::queues::Queues;
@@ -27,8 +28,6 @@ use super::{Channel, Kind};
 /// How long a process waits for the daemon's answer: a daemon that works answers in milliseconds, also
 /// while thousands come at once.
 pub(crate) const ATTACH_WAIT: Duration = Duration::from_secs(10);
-/// How long it waits until it tries again where too many wait to be accepted.
-const RETRY_AFTER: Duration = Duration::from_millis(10);
 
 /// A process's end of an attachment.
 #[derive(Debug)]
@@ -65,12 +64,20 @@ pub enum AttachError {
 
 /// Attaches this process to the daemon that listens there.
 pub(crate) fn attach(path: &Path, kind: Kind) -> Result<Attachment, AttachError> {
-    let until = Instant::now() + ATTACH_WAIT;
-    let socket = open(path, until)
+    attach_within(ATTACH_WAIT, path, kind)
+}
+
+/// The same, but waits so long at most to be let in, and so long for the answer.
+pub(crate) fn attach_within(
+    so_long: Duration,
+    path: &Path,
+    kind: Kind,
+) -> Result<Attachment, AttachError> {
+    let socket = open(path, so_long)
         .map_err(|error| AttachError::NoDaemon { path: path.to_owned(), error })?;
     // What cannot be sent any more was refused before it was read.
     let _ = send(&socket, &Hello { kind }.encode(), SendFlags::NOSIGNAL);
-    let (greeting, came) = receive(&socket, until)?;
+    let (greeting, came) = receive(&socket, Instant::now() + so_long)?;
     match (greeting, <[OwnedFd; 2]>::try_from(came)) {
         (Greeting::Refused(refusal), _) => Err(refusal.into()),
         (Greeting::Welcome(_), Err(_)) => Err(AttachError::Garbled),
@@ -90,15 +97,16 @@ pub(crate) fn attach(path: &Path, kind: Kind) -> Result<Attachment, AttachError>
     }
 }
 
-fn open(path: &Path, until: Instant) -> io::Result<OwnedFd> {
+fn open(path: &Path, so_long: Duration) -> io::Result<OwnedFd> {
     check_directory(path)?;
     let address = SocketAddrUnix::new(path).map_err(|_| too_long())?;
-    let socket = new_socket()?;
+    let socket =
+        socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    // If too many wait to be accepted, it waits for them.
+    set_socket_timeout(&socket, Timeout::Send, Some(so_long))?;
     loop {
         match connect(&socket, &address) {
             Ok(()) => return Ok(socket),
-            // Too many wait to be accepted.
-            Err(Errno::AGAIN) if Instant::now() < until => std::thread::sleep(RETRY_AFTER),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
