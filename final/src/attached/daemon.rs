@@ -283,7 +283,11 @@ impl Daemon {
         let Some(mut channel) = self.channel.take() else { return };
         tracing::warn!(target: "unavez", "the daemon is gone{}", said(broken));
         channel.line.end();
-        let taken = channel.outbox.channel().taken();
+        // One that broke the channel may live, and read on.
+        let taken = match broken {
+            Some(_) => u64::MAX,
+            None => channel.outbox.channel().taken(),
+        };
         channel.outbox.channel().remove();
         *self.shared.line.lock().expect(UNBROKEN) = None;
         if let Some(word) = self.shared.word.lock().expect(UNBROKEN).take() {

@@ -154,13 +154,8 @@ impl Inside {
     pub(super) fn settle(&mut self) {
         loop {
             self.follow();
-            self.network.flush();
-            let unsent = self.network.take_unsent();
-            if unsent.is_empty() {
+            if !self.network.flush(&mut self.site) {
                 return;
-            }
-            for (packet, by_peer) in unsent {
-                self.site.handle_unsent(&packet, by_peer);
             }
         }
     }
@@ -237,16 +232,9 @@ impl Inside {
 
     /// Reads one datagram, or finds that there is none after this moment.
     fn read(&mut self) -> (bool, Time) {
-        // Before the receive: nothing that came earlier is left when it finds nothing (R23, R29).
-        let now = clock::now();
-        let came = self.network.receive();
-        let more = came.is_some();
-        match came {
-            Some((from, datagram)) => self.site.handle_datagram(now, from, datagram),
-            None => self.site.handle_drained(now),
-        }
+        let read = self.network.read(&mut self.site);
         self.follow();
-        (more, now.running)
+        read
     }
 
     /// What is due is done, after what has come; and Timer is told what is due next.

@@ -38,16 +38,9 @@ impl Core {
 
     /// Reads one datagram, or finds that there is none after this moment.
     fn read(&mut self, desk: &mut Desk) -> (bool, Time) {
-        // Before the receive: nothing that came earlier is left when it finds nothing (R23).
-        let now = clock::now();
-        let came = self.network.receive();
-        let more = came.is_some();
-        match came {
-            Some((from, datagram)) => self.site.handle_datagram(now, from, datagram),
-            None => self.site.handle_drained(now),
-        }
+        let read = self.network.read(&mut self.site);
         self.act(desk);
-        (more, now.running)
+        read
     }
 
     fn follow(&mut self, action: Action, desk: &mut Desk) {
@@ -131,13 +124,8 @@ impl Behind for Core {
             while let Some(action) = self.site.poll_action() {
                 self.follow(action, desk);
             }
-            self.network.flush();
-            let unsent = self.network.take_unsent();
-            if unsent.is_empty() {
+            if !self.network.flush(&mut self.site) {
                 break;
-            }
-            for (packet, by_peer) in unsent {
-                self.site.handle_unsent(&packet, by_peer);
             }
         }
         for (serial, done) in self.done.drain(..) {

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::trace::Trace;
+use crate::clock;
 use crate::link::{Link, Way};
-use crate::protocol::{Datagrams, Packet, packets};
+use crate::protocol::{Datagrams, Packet, Site, Time, packets};
 use crate::udp::{self, Buffer, Socket, Unsent};
 
 #[derive(Debug)]
@@ -42,16 +43,33 @@ impl Network {
         datagrams.push(to, packet, |to, datagram| out.send(socket, to, datagram));
     }
 
-    pub(crate) fn flush(&mut self) {
+    /// All that was sent leaves. `true` if the core was told of packets that did not: it may have more to
+    /// do then.
+    pub(crate) fn flush(&mut self, site: &mut Site) -> bool {
         let Network { socket, datagrams, out, .. } = self;
         datagrams.flush(|to, datagram| out.send(socket, to, datagram));
+        let any = !out.unsent.is_empty();
+        for (packet, by_peer) in out.unsent.drain(..) {
+            site.handle_unsent(&packet, by_peer);
+        }
+        any
     }
 
-    pub(crate) fn take_unsent(&mut self) -> Vec<(Packet, bool)> {
-        std::mem::take(&mut self.out.unsent)
+    /// Lets the core handle one datagram, or know that there is none after this moment. Whether there
+    /// was one, and the moment.
+    pub(crate) fn read(&mut self, site: &mut Site) -> (bool, Time) {
+        // Before the receive: nothing that came earlier is left when it finds nothing (R23, R29).
+        let now = clock::now();
+        let came = self.receive();
+        let any = came.is_some();
+        match came {
+            Some((from, datagram)) => site.handle_datagram(now, from, datagram),
+            None => site.handle_drained(now),
+        }
+        (any, now.running)
     }
 
-    pub(crate) fn receive(&mut self) -> Option<(SocketAddr, &[u8])> {
+    fn receive(&mut self) -> Option<(SocketAddr, &[u8])> {
         let (len, from) = self.socket.receive(&mut self.buffer)?;
         let datagram = &self.buffer[..len];
         if self.trace.wants_packets() {
