@@ -33,9 +33,20 @@ struct Model {
     stopped: bool,
 }
 
+/// What a datagram wakes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Kind {
+    /// Whoever sleeps on the socket, as the network's does.
+    #[default]
+    All,
+    /// Who said last that it is going to sleep, as a daemon does.
+    Told,
+}
+
 /// The network and the kernel: what sleepers sleep on.
 #[derive(Default)]
 struct World {
+    kind: Kind,
     kernel: Mutex<Kernel>,
     changed: Condvar,
 }
@@ -44,6 +55,10 @@ struct World {
 struct Kernel {
     socket: VecDeque<Event>,
     rung: [bool; 2],
+    /// Whom a datagram woke.
+    woken: [bool; 2],
+    /// Who said last that it is going to sleep, and was not woken since.
+    sleeps: Option<Sleeper>,
     /// When nothing else happens, time passes.
     now: Duration,
     /// What was brought inside.
@@ -72,8 +87,16 @@ impl lead::Inside for Model {
         came.is_some()
     }
 
-    fn may_sleep(&mut self, _: Sleeper) -> bool {
-        true
+    fn may_sleep(&mut self, who: Sleeper) -> bool {
+        let mut kernel = self.world.kernel.lock().unwrap();
+        let may_sleep = self.world.kind == Kind::All || kernel.socket.is_empty();
+        if self.world.kind == Kind::Told {
+            // On a word, only what comes after this wakes.
+            kernel.woken[who as usize] = false;
+            kernel.rung[who as usize] &= who != Sleeper::Leader;
+        }
+        kernel.sleeps = may_sleep.then_some(who);
+        may_sleep
     }
 
     fn waits(&mut self, _: Event, _: bool) {}
@@ -102,7 +125,12 @@ impl Model {
 impl World {
     /// A datagram comes.
     fn send(&self, event: Event) {
-        self.kernel.lock().unwrap().socket.push_back(event);
+        let mut kernel = self.kernel.lock().unwrap();
+        kernel.socket.push_back(event);
+        if let Some(who) = kernel.sleeps.take() {
+            kernel.woken[who as usize] = true;
+        }
+        drop(kernel);
         self.changed.notify_all();
     }
 
@@ -142,7 +170,11 @@ impl lead::Sleep for Sleepers {
             if std::mem::take(&mut kernel.rung[who as usize]) {
                 return;
             }
-            if socket && !kernel.socket.is_empty() {
+            let woken = match self.0.kind {
+                Kind::All => !kernel.socket.is_empty(),
+                Kind::Told => std::mem::take(&mut kernel.woken[who as usize]),
+            };
+            if socket && woken {
                 return;
             }
             // A rest ends in its time whatever else does not happen.
@@ -169,8 +201,8 @@ struct Scene {
 }
 
 impl Scene {
-    fn new() -> Scene {
-        let world = Arc::new(World::default());
+    fn new(kind: Kind) -> Scene {
+        let world = Arc::new(World { kind, ..World::default() });
         let model = Model {
             crew: Crew::default(),
             world: Arc::clone(&world),
@@ -209,19 +241,21 @@ fn join(threads: impl IntoIterator<Item = Thread>) {
 }
 
 /// Under random schedules, and under those with few preemptions at bad moments (PCT).
-fn explore(scenario: impl Fn() + Send + Sync + Copy + 'static) {
+fn explore(scenario: impl Fn(Kind) + Send + Sync + Copy + 'static) {
     let schedules = std::env::var("UNAVEZ_SCHEDULES").ok();
     let schedules = schedules.map_or(SCHEDULES, |text| text.parse().expect("a number"));
-    shuttle::check_random(scenario, schedules);
-    shuttle::check_pct(scenario, schedules, 3);
+    for kind in [Kind::All, Kind::Told] {
+        shuttle::check_random(move || scenario(kind), schedules);
+        shuttle::check_pct(move || scenario(kind), schedules, 3);
+    }
 }
 
 /// Three threads wait while three datagrams come: whoever leads leaves when its own has come, and each
 /// gets its own (HOUSE §5.6, R5).
 #[test]
 fn each_waiting_thread_gets_its_own() {
-    explore(|| {
-        let scene = Scene::new();
+    explore(|kind| {
+        let scene = Scene::new(kind);
         let threads = [1, 2, 3].map(|event| scene.wait(event));
         for event in [3, 1, 2] {
             scene.world.send(event);
@@ -234,8 +268,8 @@ fn each_waiting_thread_gets_its_own() {
 /// A thread waits again and again, as one that calls does; another one follows it.
 #[test]
 fn a_thread_that_comes_back_leaves_nobody_behind() {
-    explore(|| {
-        let scene = Scene::new();
+    explore(|kind| {
+        let scene = Scene::new(kind);
         let slow = scene.wait(9);
         let world = Arc::clone(&scene.world);
         let calls = scene.spawn(move |door| {
@@ -254,8 +288,8 @@ fn a_thread_that_comes_back_leaves_nobody_behind() {
 /// that led has left.
 #[test]
 fn the_background_receives_when_nobody_waits() {
-    explore(|| {
-        let scene = Scene::new();
+    explore(|kind| {
+        let scene = Scene::new(kind);
         scene.world.send(1);
         scene.wait(1).join().unwrap();
         scene.world.send(2);
@@ -268,8 +302,8 @@ fn the_background_receives_when_nobody_waits() {
 /// whoever it is that sleeps (R5).
 #[test]
 fn an_earlier_deadline_is_met() {
-    explore(|| {
-        let scene = Scene::new();
+    explore(|kind| {
+        let scene = Scene::new(kind);
         let sleeper = scene.wait(1);
         let timed = scene.wait(TIMER);
         scene.door.enter(|model| model.due = Some(SOON));
@@ -284,8 +318,8 @@ fn an_earlier_deadline_is_met() {
 /// The same while nobody waits: the background thread meets it.
 #[test]
 fn a_deadline_is_met_while_nobody_waits() {
-    explore(|| {
-        let scene = Scene::new();
+    explore(|kind| {
+        let scene = Scene::new(kind);
         scene.door.enter(|model| model.due = Some(SOON));
         scene.world.pass(SOON);
         scene.world.until(TIMER);
@@ -297,8 +331,8 @@ fn a_deadline_is_met_while_nobody_waits() {
 /// request does: the background thread, which sleeps without end, meets it.
 #[test]
 fn a_deadline_set_in_leaving_is_met() {
-    explore(|| {
-        let scene = Scene::new();
+    explore(|kind| {
+        let scene = Scene::new(kind);
         scene.world.send(1);
         scene.world.until(1);
         let look = |model: &mut Model| {
@@ -317,8 +351,8 @@ fn a_deadline_set_in_leaving_is_met() {
 /// requests are found to have come too late: the leader is woken.
 #[test]
 fn what_is_brought_in_looking_wakes() {
-    explore(|| {
-        let scene = Scene::new();
+    explore(|kind| {
+        let scene = Scene::new(kind);
         let leader = scene.wait(2);
         let looks = scene.spawn(|door| {
             let mut brought = false;
@@ -341,8 +375,8 @@ fn what_is_brought_in_looking_wakes() {
 /// it is woken, whether it leads or follows.
 #[test]
 fn what_another_thread_brings_wakes() {
-    explore(|| {
-        let scene = Scene::new();
+    explore(|kind| {
+        let scene = Scene::new(kind);
         let threads = [1, 2].map(|event| scene.wait(event));
         for event in [2, 1] {
             scene.spawn(move |door| door.enter(|model| model.bring(event))).join().unwrap();
@@ -356,8 +390,8 @@ fn what_another_thread_brings_wakes() {
 /// is left without.
 #[test]
 fn two_that_wait_for_the_same_get_one_each() {
-    explore(|| {
-        let scene = Scene::new();
+    explore(|kind| {
+        let scene = Scene::new(kind);
         let (same, other) = ([7, 7].map(|event| scene.wait(event)), scene.wait(8));
         scene.door.enter(|model| [7, 7].map(|event| model.bring(event)));
         join(same);
@@ -370,8 +404,8 @@ fn two_that_wait_for_the_same_get_one_each() {
 /// Several threads ask for the same outcome, which only one can take: the others are told, too.
 #[test]
 fn what_concerns_all_wakes_all() {
-    explore(|| {
-        let scene = Scene::new();
+    explore(|kind| {
+        let scene = Scene::new(kind);
         let look = |model: &mut Model| model.came.contains(&7).then_some(());
         let wait = || scene.spawn(move |door| door.wait(7, None, look).unwrap());
         let threads = [wait(), wait(), wait()];
@@ -387,8 +421,8 @@ fn what_concerns_all_wakes_all() {
 /// Threads wait when all stops: they look, see it and leave.
 #[test]
 fn all_leave_when_it_stops() {
-    explore(|| {
-        let scene = Scene::new();
+    explore(|kind| {
+        let scene = Scene::new(kind);
         let stopped = |model: &mut Model| model.stopped.then_some(());
         let wait = |event| scene.spawn(move |door| door.wait(event, None, stopped).unwrap());
         let threads = [wait(1), wait(2)];
