@@ -1,0 +1,25 @@
+//! The proofs with real processes, in a short form: the examples `unavez-rounds`, `unavez-crowd` and
+//! `unavez-stopped`.
+
+use std::process::Command;
+
+use lab::examples::examples;
+
+/// What it prints, if its verdict is that the promise held.
+fn held(name: &str, flags: &str) -> String {
+    let [program] = examples([name]).unwrap();
+    let done = Command::new(program).args(flags.split(' ')).output().unwrap();
+    let said = String::from_utf8(done.stdout).unwrap();
+    let complained = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(0), "{said}{complained}");
+    assert!(said.contains("verdict: held"), "{said}");
+    said
+}
+
+/// Processes of all kinds are killed, and the others go on: nothing runs twice, each call ends as it
+/// was told, nothing is left (R1, R2, R3, R28).
+#[test]
+fn rounds_of_kills() {
+    let said = held("unavez-rounds", "--rounds 12 --seed 7 --channel both");
+    assert!(said.contains("SIGKILL to the bank's daemon"), "{said}");
+}
