@@ -23,3 +23,11 @@ fn rounds_of_kills() {
     let said = held("unavez-rounds", "--rounds 12 --seed 7 --channel both");
     assert!(said.contains("SIGKILL to the bank's daemon"), "{said}");
 }
+
+/// Sixteen threads of four processes, over one daemon and over two: to each its own.
+#[test]
+fn crowds_get_their_own_replies() {
+    for flags in ["--hosts 1 --channel shm", "--hosts 2 --channel sysv"] {
+        held("unavez-crowd", &format!("--servers 2 --clients 2 --threads 16 --calls 3000 {flags}"));
+    }
+}
