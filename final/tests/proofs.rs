@@ -31,3 +31,11 @@ fn crowds_get_their_own_replies() {
         held("unavez-crowd", &format!("--servers 2 --clients 2 --threads 16 --calls 3000 {flags}"));
     }
 }
+
+/// Others are stopped: those that work go on, and whoever goes on gets all that waited.
+#[test]
+fn who_is_stopped_keeps_nobody_from_work() {
+    for channel in ["shm", "sysv"] {
+        held("unavez-stopped", &format!("--batches 2 --calls 100 --channel {channel}"));
+    }
+}
