@@ -27,8 +27,9 @@ pub(crate) struct Audit {
     ran: HashSet<u64>,
     not_executed: HashSet<u64>,
     unknown: HashSet<u64>,
-    /// Those with a reply, that are still to be looked up.
+    /// Those with a reply, and those said not to have run, that are still to be looked up.
     replied: Vec<u64>,
+    denied: Vec<u64>,
     /// How many have ended.
     pub(crate) ended: u64,
     /// How many were open when their client was killed.
@@ -85,7 +86,10 @@ impl Audit {
         }
         match how.split(':').next() {
             Some("replied") => self.replied.push(number),
-            Some("not executed") => drop(self.not_executed.insert(number)),
+            Some("not executed") => {
+                self.not_executed.insert(number);
+                self.denied.push(number);
+            }
             Some("unknown") => drop(self.unknown.insert(number)),
             _ => self.broken.push(format!("call {number}: {how}")),
         }
@@ -105,15 +109,21 @@ impl Audit {
             if !self.ran.insert(number) {
                 self.broken.push(format!("call {number} ran twice"));
             }
+            // A run may come late.
+            if self.not_executed.contains(&number) && !self.denied.contains(&number) {
+                self.denied.push(number);
+            }
         }
         for number in std::mem::take(&mut self.replied) {
             if !self.ran.contains(&number) {
                 self.broken.push(format!("call {number} has a reply and did not run"));
             }
         }
-        // A run may come late.
-        for number in self.not_executed.intersection(&self.ran) {
-            self.broken.push(format!("call {number} ran, although it was said that it did not"));
+        for number in std::mem::take(&mut self.denied) {
+            if self.ran.contains(&number) {
+                self.broken
+                    .push(format!("call {number} ran, although it was said that it did not"));
+            }
         }
         Ok(())
     }

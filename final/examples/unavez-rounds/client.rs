@@ -97,7 +97,8 @@ impl Caller<'_> {
             if self.goes_on() && open.len() < IN_FLIGHT {
                 let call = self.begin(PATIENCE);
                 let message = call.message();
-                let message = if call.number.is_multiple_of(3) { message.ordered() } else { message };
+                let message =
+                    if call.number.is_multiple_of(3) { message.ordered() } else { message };
                 match self.client.send_request(message) {
                     Ok(id) => open.push((id, call)),
                     Err(error) => self.end(&call, Err(CallError::NotSent(error))),

@@ -13,7 +13,7 @@ use unavez::{IpcClient, MsgId, RawMsg};
 
 use super::long_reply;
 use super::proofs::process::die_with_parent;
-use super::proofs::{Result, attach, parse_channel, request, told};
+use super::proofs::{LONG, Result, attach, parse_channel, request, told};
 
 /// The client's role.
 #[derive(Debug, clap::Args)]
@@ -86,7 +86,8 @@ impl Caller {
     fn gather(&mut self, replies: u32) -> Result<String> {
         let mut right = 0;
         for _ in 0..replies {
-            let (id, outcome) = self.client.receive_reply()?;
+            // Whatever has not come by then was lost.
+            let Some((id, outcome)) = self.client.receive_reply_timeout(LONG / 2)? else { break };
             let wanted = self.sent.remove(&id).ok_or("a call ended that was not made")?;
             match outcome {
                 Ok(message) if *message.body() == wanted => right += 1,
