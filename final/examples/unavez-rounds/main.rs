@@ -22,8 +22,8 @@ use scene::Scene;
 
 /// A bank at the daemon of one host, two clients with many calls in flight at that of another. In each
 /// round some of the five processes are killed (kill -9, or, daemons only, SIGTERM) and started again,
-/// under the others, which attach again by themselves; then all must work again. What each caller was
-/// told of each call is held against the bank's journal.
+/// and sometimes one is stopped for a while, under the others, which attach again by themselves; then
+/// all must work again. What each caller was told of each call is held against the bank's journal.
 ///
 /// Exit code 1 says that a promise was broken; then the round and what was done in it is printed.
 #[derive(Debug, Parser)]
@@ -84,17 +84,21 @@ fn judge(args: &Args) -> Result<ExitCode> {
     let began = Instant::now();
     let random = Pcg64Mcg::seed_from_u64(args.seed);
     let mut scene = Scene::new(folder.path(), channels, args.loss, random)?;
-    let (mut round, mut done, mut longest) = (0, String::new(), Duration::ZERO);
+    let (mut round, mut longest) = (0, Duration::ZERO);
     while round < args.rounds && scene.audit.broken.is_empty() {
         round += 1;
         let start = Instant::now();
-        done = scene.round()?;
+        if let Err(error) = scene.round() {
+            scene.audit.broken.push(error.to_string());
+        }
         longest = longest.max(start.elapsed());
         bar.inc(1);
         bar.set_message(format!("{} calls, {} ran", scene.audit.ended, scene.audit.ran()));
     }
     let in_round = !scene.audit.broken.is_empty();
-    scene.end()?;
+    if let Err(error) = scene.end() {
+        scene.audit.broken.push(error.to_string());
+    }
     bar.finish_and_clear();
     report(&scene, round, began.elapsed(), longest);
     let broken = &scene.audit.broken;
@@ -102,7 +106,11 @@ fn judge(args: &Args) -> Result<ExitCode> {
         println!("verdict: held: nothing ran twice, all was as it was told, and nothing is left");
         return Ok(lab::cli::verdict(true));
     }
-    let when = if in_round { format!("in round {round} ({done})") } else { "in the end".into() };
+    let when = if in_round {
+        format!("in round {round} ({})", scene.done.join("; "))
+    } else {
+        "in the end".into()
+    };
     println!("verdict: broken {when}; seed {}:", args.seed);
     broken.iter().take(20).for_each(|what| println!("  {what}"));
     if broken.len() > 20 {

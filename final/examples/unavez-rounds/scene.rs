@@ -3,6 +3,7 @@
 //! Invariant: a round ends when all of them live, work together again and hold what they held before;
 //! nobody did anything for those that were not struck.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -81,8 +82,10 @@ pub(crate) struct Scene<'a> {
     queues: Queues,
     pub(crate) audit: Audit,
     random: Pcg64Mcg,
+    /// What was done in this round.
+    pub(crate) done: Vec<String>,
     /// How often each was struck, and how.
-    pub(crate) strikes: std::collections::BTreeMap<(Who, Signal), u64>,
+    pub(crate) strikes: BTreeMap<(Who, Signal), u64>,
 }
 
 impl<'a> Scene<'a> {
@@ -105,7 +108,8 @@ impl<'a> Scene<'a> {
             queues,
             audit: Audit::default(),
             random,
-            strikes: Default::default(),
+            done: Vec::new(),
+            strikes: BTreeMap::new(),
         };
         // Where they are is known from here on.
         scene.raise(&[Near, Far])?;
@@ -114,19 +118,27 @@ impl<'a> Scene<'a> {
         Ok(scene)
     }
 
-    /// One round: strikes, raises who was struck, and sees that all work; what was done.
-    pub(crate) fn round(&mut self) -> Result<String> {
-        let mut said = String::new();
+    /// One round: strikes, raises who was struck, and sees that all work.
+    pub(crate) fn round(&mut self) -> Result<()> {
+        self.done.clear();
         // Sometimes again before all work.
         for _ in 0..1 + self.random.random_range(0..4) / 3 {
             self.pause(60);
             let struck = STRUCK.choose(&mut self.random).expect("there are some");
-            said += &format!("{}; ", self.strike(struck)?);
+            let frozen = self.freeze()?;
+            self.strike(struck)?;
             self.pause(40);
             self.raise(struck)?;
+            if let Some((who, process)) = frozen {
+                self.pause(100);
+                // If it was struck, another one is there.
+                let seat = self.seats[who as usize].as_ref();
+                if let Some(seat) = seat.filter(|seat| seat.process.id() == process) {
+                    seat.process.signal(Signal::SIGCONT)?;
+                }
+            }
         }
-        self.heal()?;
-        Ok(said)
+        self.heal()
     }
 
     /// Ends all, in good order, and looks at what is left.
@@ -156,8 +168,21 @@ impl<'a> Scene<'a> {
 
     // ---- a round
 
-    fn strike(&mut self, struck: &[Who]) -> Result<String> {
-        let mut said = Vec::new();
+    /// Sometimes somebody is stopped for a while.
+    fn freeze(&mut self) -> Result<Option<(Who, u32)>> {
+        let who = *ALL.choose(&mut self.random).expect("there are some");
+        let Some(seat) = &self.seats[who as usize] else { return Ok(None) };
+        if self.random.random_ratio(3, 4) {
+            return Ok(None);
+        }
+        seat.process.signal(Signal::SIGSTOP)?;
+        let process = seat.process.id();
+        self.note(who, Signal::SIGSTOP);
+        self.pause(20);
+        Ok(Some((who, process)))
+    }
+
+    fn strike(&mut self, struck: &[Who]) -> Result<()> {
         let mut order = struck.to_vec();
         order.shuffle(&mut self.random);
         let at_once: bool = self.random.random();
@@ -167,8 +192,11 @@ impl<'a> Scene<'a> {
             let signal = if softly { Signal::SIGTERM } else { Signal::SIGKILL };
             let Some(seat) = &self.seats[*who as usize] else { continue };
             seat.process.signal(signal)?;
-            *self.strikes.entry((*who, signal)).or_default() += 1;
-            said.push(format!("{signal} to {who}"));
+            if signal == Signal::SIGTERM {
+                // Stopped, it would not heed it.
+                seat.process.signal(Signal::SIGCONT)?;
+            }
+            self.note(*who, signal);
             if !at_once {
                 self.pause(10);
             }
@@ -185,7 +213,12 @@ impl<'a> Scene<'a> {
                 self.audit.bury(|number| own.contains(&number));
             }
         }
-        Ok(said.join(", "))
+        Ok(())
+    }
+
+    fn note(&mut self, who: Who, signal: Signal) {
+        *self.strikes.entry((who, signal)).or_default() += 1;
+        self.done.push(format!("{signal} to {who}"));
     }
 
     fn raise(&mut self, struck: &[Who]) -> Result<()> {
