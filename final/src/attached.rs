@@ -114,6 +114,8 @@ fn seek(door: &Door, shared: &Shared, path: &Path, channel: Kind) {
             Ok(attachment) => {
                 *shared.next.lock().expect(UNBROKEN) = Some(attachment);
                 door.enter(|inside| inside.round());
+                // If a leader was faster it may sleep already, and the round has said that nobody does.
+                shared.wake_leader();
                 return;
             }
             Err(error) => tracing::debug!("the daemon is not back: {error}"),
