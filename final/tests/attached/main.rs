@@ -3,6 +3,7 @@
 
 mod interface;
 mod restart;
+mod robbed;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
