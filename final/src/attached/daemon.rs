@@ -56,6 +56,8 @@ struct Channel {
     line: Arc<Line>,
     /// It was told that it must ring.
     asleep: bool,
+    /// The daemon reads no more, and has said its last word.
+    is_left: bool,
     broken: Option<Broken>,
 }
 
@@ -196,7 +198,12 @@ impl Daemon {
                     self.job_done(Serial(serial), job, answer, body)?;
                 }
             }
-            Down::Stopping => tracing::info!(target: "unavez", "the daemon stops"),
+            Down::Stopping => {
+                tracing::info!(target: "unavez", "the daemon stops");
+                if let Some(channel) = &mut self.channel {
+                    channel.is_left = true;
+                }
+            }
         }
         Ok(())
     }
@@ -313,7 +320,7 @@ impl Daemon {
         *self.whereabouts.lock().expect(UNBROKEN) = welcome.whereabouts();
         self.terms = welcome.terms;
         self.ports.allow(welcome.terms.takes_max);
-        self.channel = Some(Channel { outbox, line, asleep: false, broken: None });
+        self.channel = Some(Channel { outbox, line, asleep: false, is_left: false, broken: None });
         for port in self.ports.wanted() {
             self.say_own(OwnJob::Reopen(port), |serial| Up::OpenPort { serial });
         }
@@ -507,7 +514,9 @@ impl Behind for Daemon {
                 false
             }
         };
-        if heard == Heard::End {
+        // It waits until all have left.
+        let is_left = self.channel.as_ref().is_some_and(|channel| channel.is_left);
+        if heard == Heard::End || is_left {
             self.lose(desk, None);
         }
         if self.calls.deadline().is_some_and(|due| due <= clock::running()) {

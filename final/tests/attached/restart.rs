@@ -1,7 +1,7 @@
 //! A daemon that is stopped and started under living programs.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use unavez::protocol::NotExecuted;
 use unavez::{CallError, Conclusion, IpcClient, IpcServer, RawMsg, SendError, SiteError};
@@ -92,6 +92,25 @@ fn what_the_daemon_had_in_hand_ends() {
         assert_eq!(server.send_reply("late", from), Err(lost));
         host.start();
     }
+}
+
+/// A daemon that stops waits until its processes have left, and they do so at once: also those that
+/// nobody uses at the moment.
+#[test]
+fn a_daemon_that_stops_is_left_at_once() {
+    let mut host = Host::new();
+    let _idle = KINDS.map(|kind| host.attach(kind));
+    let times = (0..5).map(|_| {
+        until(|| host.daemon.as_ref().is_some_and(|daemon| daemon.processes() == 2));
+        let began = Instant::now();
+        host.stop();
+        let took = began.elapsed();
+        host.start();
+        took
+    });
+    // It would wait for half a second. A busy machine may be slow, but not five times.
+    let fastest = times.min().unwrap();
+    assert!(fastest < Duration::from_millis(300), "{fastest:?}");
 }
 
 /// A site that is stopped while there is no daemon leaves at once.
