@@ -1,13 +1,7 @@
-use std::fs::Permissions;
-use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::{fs, thread};
 
 use nix::sys::signal::Signal;
-use nix::unistd::Uid;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
@@ -110,45 +104,4 @@ fn lower_limit(pid: nix::unistd::Pid, limit: nix::libc::rlimit) {
         )
     };
     assert_eq!(done, 0);
-}
-
-/// Another user comes: refused, in words, unless allowed.
-#[test]
-fn another_user_is_refused_unless_allowed() {
-    if !Uid::effective().is_root() {
-        println!("skipped: only root can become another user");
-        return;
-    }
-    const HELLO: &str = "UVld\\x00\\x01\\x00\\x00\\x00\\x00";
-    let script = format!(
-        "import socket, sys\n\
-         s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n\
-         s.connect(sys.argv[1])\n\
-         try: s.send(b'{HELLO}')\n\
-         except OSError: pass\n\
-         try: print(s.recv(300)[6:10].hex())\n\
-         except OSError: print(s.recv(300)[6:10].hex())\n"
-    );
-    for (flags, answer) in [(&[][..], "00000001"), (&["--allow-user", "65534"][..], "00000000")] {
-        let place = Place::new();
-        let _daemon = place.start(flags);
-        for directory in [place.0.path().to_owned(), place.socket().parent().unwrap().into()] {
-            fs::set_permissions(directory, Permissions::from_mode(0o755)).unwrap();
-        }
-        let python = Command::new("python3")
-            .args(["-c", &script])
-            .arg(place.socket())
-            .uid(65534)
-            .gid(65534)
-            .stdout(Stdio::piped())
-            .spawn();
-        let Ok(mut python) = python else {
-            println!("skipped: there is no python3");
-            return;
-        };
-        let mut said = String::new();
-        python.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-        assert!(python.wait().unwrap().success());
-        assert_eq!(said.trim(), answer);
-    }
 }

@@ -1,5 +1,5 @@
-//! The daemon as a program: how it starts, what it leaves behind, what it does when it is idle, and what
-//! the tools show of it.
+//! The daemon as a program: how it starts, what it leaves behind, what it does when it is idle, what the
+//! tools show of it, and what users see of each other.
 
 mod attach;
 #[path = "../cli/exposition.rs"]
@@ -8,6 +8,7 @@ mod hostile;
 mod idle;
 mod life;
 mod tools;
+mod users;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
