@@ -89,6 +89,30 @@ impl Calls {
         })
     }
 
+    /// The daemon ends it because it stops. Unless somebody called it off, the next one is asked for
+    /// what did not run, or may run more than once; `None` then, and if it had ended.
+    pub(super) fn stopped(&mut self, call: Call, end: End) -> Option<End> {
+        let asked = self.open.get_mut(&call)?;
+        let ran = match end {
+            Err(CallError::Unknown(Unknown::Cancelled)) if !asked.cancelled => true,
+            Err(CallError::NotExecuted(NotExecuted::Cancelled)) if !asked.cancelled => false,
+            end => return self.ended(call, end),
+        };
+        if ran && !asked.flags.has(Flags::IDEMPOTENT) {
+            self.remove(call);
+            return Some(Err(CallError::Site(SiteError::Restarted)));
+        }
+        let before = asked.due();
+        asked.again |= ran;
+        asked.sent = None;
+        let due = asked.due();
+        if let Some(before) = before {
+            self.due.remove(&(before, call));
+        }
+        self.due.extend(due.map(|due| (due, call)));
+        None
+    }
+
     /// `Some` if it ends at once: no daemon has been asked for it.
     pub(super) fn cancel(&mut self, call: Call) -> Option<End> {
         let asked = self.open.get_mut(&call)?;

@@ -56,7 +56,9 @@ struct Channel {
     line: Arc<Line>,
     /// It was told that it must ring.
     asleep: bool,
-    /// The daemon reads no more, and has said its last word.
+    /// It has said that it stops: what it ends from now on it ends for that.
+    stops: bool,
+    /// It reads no more, and has said its last word.
     is_left: bool,
     broken: Option<Broken>,
 }
@@ -170,8 +172,13 @@ impl Daemon {
     fn hear(&mut self, down: &Down, body: &[u8], desk: &mut Desk) -> Result<(), Broken> {
         match *down {
             Down::End { call, ended } => {
-                let call = Call(call);
-                if let Some(end) = self.calls.ended(call, end_of(ended, body)) {
+                let (call, end) = (Call(call), end_of(ended, body));
+                let stops = self.channel.as_ref().is_some_and(|channel| channel.stops);
+                let end = match stops {
+                    true => self.calls.stopped(call, end),
+                    false => self.calls.ended(call, end),
+                };
+                if let Some(end) = end {
                     desk.end(call, end);
                 }
             }
@@ -200,6 +207,11 @@ impl Daemon {
             }
             Down::Stopping => {
                 tracing::info!(target: "unavez", "the daemon stops");
+                if let Some(channel) = &mut self.channel {
+                    channel.stops = true;
+                }
+            }
+            Down::Stopped => {
                 if let Some(channel) = &mut self.channel {
                     channel.is_left = true;
                 }
@@ -320,7 +332,14 @@ impl Daemon {
         *self.whereabouts.lock().expect(UNBROKEN) = welcome.whereabouts();
         self.terms = welcome.terms;
         self.ports.allow(welcome.terms.takes_max);
-        self.channel = Some(Channel { outbox, line, asleep: false, is_left: false, broken: None });
+        self.channel = Some(Channel {
+            outbox,
+            line,
+            asleep: false,
+            stops: false,
+            is_left: false,
+            broken: None,
+        });
         for port in self.ports.wanted() {
             self.say_own(OwnJob::Reopen(port), |serial| Up::OpenPort { serial });
         }

@@ -254,6 +254,8 @@ impl Inside {
         // Those who watch see how the others end.
         ids.sort_unstable_by_key(|id| (self.watchers.contains_key(id), *id));
         for id in ids {
+            // First: so it knows that nobody called off what ends now, and may ask the next daemon.
+            self.tell(id, &Down::Stopping, &[]);
             let Some(process) = self.processes.get(&id) else { continue };
             for call in process.calls() {
                 self.site.cancel(clock::now(), call);
@@ -261,7 +263,7 @@ impl Inside {
                 // It was to be known for certain, but nobody is left to hear it.
                 self.end_call(id, call, &Outcome::Unknown(Unknown::Cancelled));
             }
-            self.tell(id, &Down::Stopping, &[]);
+            self.tell(id, &Down::Stopped, &[]);
             self.site.end_process(clock::now(), id);
             self.follow();
         }

@@ -69,8 +69,10 @@ pub(crate) enum Down {
     Cancelled { port: ServerPort, call: CallId },
     /// What was asked for under this number was done, or not.
     Answer { serial: u64, answer: Answer },
-    /// The daemon stops, and is gone next: every call has ended.
+    /// The daemon stops: every call ends next, and not because somebody called it off.
     Stopping,
+    /// Every call has ended. The daemon reads no more, and is gone next.
+    Stopped,
 }
 
 /// When the caller's patience ends, by the clock that counts the machine's sleep (R14), in ns: both

@@ -23,20 +23,24 @@ const LONG: Duration = Duration::from_secs(20);
 struct Host {
     daemon: Option<Daemon>,
     place: TempDir,
+    /// How long what is asked may take, if not as usual.
+    patience: Option<Duration>,
 }
 
 impl Host {
     fn new() -> Host {
-        let mut host = Host { daemon: None, place: tempfile::tempdir().unwrap() };
+        let mut host = Host { daemon: None, place: tempfile::tempdir().unwrap(), patience: None };
         host.start();
         host
     }
 
     fn start(&mut self) {
+        let mut config = Config::lan();
+        config.patience_default = self.patience.unwrap_or(config.patience_default);
         let options = Options {
             listen: "127.0.0.1:0".parse().unwrap(),
             socket: Some(self.socket()),
-            config: Config::lan(),
+            config,
             ..Options::new(self.place.path().join("state"))
         };
         self.daemon = Some(Daemon::start(options).unwrap());

@@ -86,7 +86,8 @@ fn what_the_daemon_had_in_hand_ends() {
         let (_, from) = server.receive_request().unwrap();
         host.stop();
         let error = client.receive_reply_of(id).unwrap_err();
-        assert_eq!(error.conclude(), Conclusion::Unknown, "{error}");
+        assert_eq!(error, CallError::Site(SiteError::Restarted));
+        assert_eq!(error.conclude(), Conclusion::Unknown);
         until(|| server.is_cancelled(&from));
         let lost = SendError::Site(SiteError::Restarted);
         assert_eq!(server.send_reply("late", from), Err(lost));
@@ -111,6 +112,44 @@ fn a_daemon_that_stops_is_left_at_once() {
     // It would wait for half a second. A busy machine may be slow, but not five times.
     let fastest = times.min().unwrap();
     assert!(fastest < Duration::from_millis(300), "{fastest:?}");
+}
+
+/// A call that may run more than once is asked again by the next daemon, also if the last one had it in
+/// hand; the server is told that the first was lost.
+#[test]
+fn what_may_run_again_is_asked_again() {
+    for kind in KINDS {
+        let mut host = Host::new();
+        let other = Host::new();
+        let server = IpcServer::new(&other.attach(kind)).unwrap();
+        let client = IpcClient::new(&host.attach(kind), server.port());
+        let request = RawMsg::from("x").timeout(LONG).idempotent();
+        let id = client.send_request(request).unwrap();
+        let (_, first) = server.receive_request().unwrap();
+        host.stop();
+        host.start();
+        let (request, second) = server.receive_request().unwrap();
+        server.send_reply(request, second).unwrap();
+        assert_eq!(client.receive_reply_of(id).unwrap().body(), "x");
+        assert_ne!(first, second);
+    }
+}
+
+/// What only a daemon can do waits for the next one, and ends when there is none for too long.
+#[test]
+fn what_only_a_daemon_can_do_waits_for_it() {
+    let mut host = Host::new();
+    host.stop();
+    host.patience = Some(Duration::from_millis(50));
+    host.start();
+    let site = host.attach(KINDS[0]);
+    let server = IpcServer::new(&site).unwrap();
+    host.stop();
+    until(|| site.counters() == Err(SiteError::Away));
+    assert_eq!(server.register("late"), Err(SiteError::Away.into()));
+    assert_eq!(IpcServer::new(&site).map(drop), Err(SiteError::Away.into()));
+    host.start();
+    until(|| server.register("again").is_ok());
 }
 
 /// A site that is stopped while there is no daemon leaves at once.
