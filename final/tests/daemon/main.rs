@@ -2,11 +2,14 @@
 //! tools show of it, and what users see of each other.
 
 mod attach;
+mod chapter;
 #[path = "../cli/exposition.rs"]
 mod exposition;
 mod hostile;
 mod idle;
 mod life;
+mod lives;
+mod program;
 mod tools;
 mod users;
 

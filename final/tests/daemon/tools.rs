@@ -16,7 +16,7 @@ use unavez::{IpcClient, RawMsg, Site};
 use super::{Daemon, LONG, Place, exposition, until};
 
 impl Place {
-    fn tool(&self, words: &[&str]) -> Command {
+    pub(super) fn tool(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_unavez"));
         command.args(words).arg("--socket").arg(self.socket());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -24,7 +24,7 @@ impl Place {
     }
 
     /// Runs it to its end, which is a good one.
-    fn shows(&self, words: &[&str]) -> String {
+    pub(super) fn shows(&self, words: &[&str]) -> String {
         let (code, out, err) = end(self.tool(words).spawn().unwrap());
         assert_eq!((code, &*err), (Some(0), ""));
         out
