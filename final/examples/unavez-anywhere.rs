@@ -6,19 +6,22 @@
 //! cargo run -p unavez --example unavez-anywhere -- ask unavez://127.0.0.1:7373/upper hello
 //! ```
 
+use std::env;
 use std::error::Error;
-use std::{env, io::Write};
+use std::io::{Write, stdout};
 
 use unavez::{IpcClient, IpcServer, Site, SiteError};
 
-fn main() -> Result<(), Box<dyn Error>> {
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    run(&words, &mut std::io::stdout())
+    run(&words, &mut stdout())
 }
 
 /// What it does: nothing here knows where the site is.
-pub(crate) fn run(words: &[&str], out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+pub(crate) fn run(words: &[&str], out: &mut dyn Write) -> Result<()> {
     let site = site()?;
     match words {
         ["serve"] => serve(&site, out),
@@ -28,7 +31,7 @@ pub(crate) fn run(words: &[&str], out: &mut dyn Write) -> Result<(), Box<dyn Err
 }
 
 /// The site of this host, if it is said so; else one that only this process has.
-fn site() -> Result<Site, Box<dyn Error>> {
+fn site() -> Result<Site> {
     match env::var_os("UNAVEZ_ATTACH") {
         Some(_) => Ok(Site::attach()?),
         None => Ok(Site::embedded()?),
@@ -36,7 +39,7 @@ fn site() -> Result<Site, Box<dyn Error>> {
 }
 
 /// Answers in capital letters, until the site is stopped.
-fn serve(site: &Site, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+fn serve(site: &Site, out: &mut dyn Write) -> Result<()> {
     let server = IpcServer::new(site)?;
     server.register("upper")?;
     writeln!(out, "unavez://{}/upper", site.address())?;
@@ -46,15 +49,16 @@ fn serve(site: &Site, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
             Err(SiteError::Stopped | SiteError::Closed) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        // Whom the reply does not reach any more is told so by the site, and the next may come.
-        if let Err(error) = server.send_reply(request.body().to_ascii_uppercase(), id) {
+        // Whoever asked is told by the site; the next one may come.
+        let reply = request.body().to_ascii_uppercase();
+        if let Err(error) = server.send_reply(reply, id) {
             writeln!(out, "not answered: {error}")?;
         }
     }
 }
 
 /// Asks once, and says what to conclude if there is no reply.
-fn ask(site: &Site, url: &str, text: &str, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+fn ask(site: &Site, url: &str, text: &str, out: &mut dyn Write) -> Result<()> {
     match IpcClient::open(site, url)?.call(text.to_owned()) {
         Ok(reply) => writeln!(out, "{}", reply.body().escape_ascii())?,
         Err(error) => writeln!(out, "{error}: {}", error.conclude())?,

@@ -64,6 +64,19 @@ fn a_killed_daemon_is_replaced_under_its_programs() {
     until(|| entries(&place.state().join("queues")) == 4);
 }
 
+/// A server process is killed and started again: a client that knows its name needs to know nothing else.
+#[test]
+fn a_server_that_comes_back_is_found_by_its_name() {
+    let place = Place::new();
+    let _daemon = place.start(&["--log", "error"]);
+    let upper = upper(&attach(&place, Kind::Shm));
+    for _ in 0..3 {
+        let mut program = Program::start(&place, true, "serve");
+        program.line();
+        until(|| upper.call(within(LONG)).is_ok_and(|reply| reply.body() == "HELLO"));
+    }
+}
+
 /// A server process is stopped in the middle of its work. Who calls it waits as long as it has said, and
 /// is told that it may have run; others at the same daemon are served. It goes on, and serves.
 #[test]
