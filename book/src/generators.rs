@@ -4,7 +4,9 @@ use crate::bench::{Core, STEPS};
 use crate::figure::{escape, figure};
 use crate::matrix::{matrix_table, matrix_traces};
 use crate::preprocess::{Generator, Generators};
-use crate::protocol::{broken_table, counters_table, limits_table, packets_table, schedules_table};
+use crate::protocol::{
+    broken_table, counters_table, daemon_limits_table, limits_table, packets_table, schedules_table,
+};
 use crate::scoreboard::{grouped, scoreboard_table};
 use crate::stepdiff::added_lines;
 use crate::trace::Trace;
@@ -16,11 +18,12 @@ use std::path::Path;
 
 /// All of them, by name.
 pub fn generators() -> Generators {
-    let all: [(&str, Generator); 14] = [
+    let all: [(&str, Generator); 15] = [
         ("added", added),
         ("broken", |_words| Ok(broken_table())),
         ("cost", cost),
         ("counters", |_words| Ok(counters_table())),
+        ("daemon-limits", |_words| daemon_limits_table()),
         ("diagram", diagram_figure),
         ("explored", |words| explored(words, Faults::Network)),
         ("explored-with-crashes", |words| explored(words, Faults::Crashes)),

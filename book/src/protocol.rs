@@ -1,4 +1,4 @@
-//! The tables of the chapter *The protocol on one page*, made from the core itself.
+//! The tables of the chapters *The protocol on one page* and *The daemon*, made from the code itself.
 
 use crate::figure::{escape, figure};
 use std::fmt::Write;
@@ -82,16 +82,61 @@ pub(crate) fn limits_table() -> Result<String, String> {
     for (name, value) in &values {
         let found = described.iter().find(|it| it.name == *name);
         let docs = &found.ok_or_else(|| format!("config.rs says nothing of `{name}`"))?.docs;
-        let _ = writeln!(
-            rows,
-            "<tr><th scope=\"row\" class=\"name\"><code>{name}</code></th>\
-             <td class=\"number\">{}</td><td>{}</td></tr>",
-            shown(value),
-            text(docs)
-        );
+        rows.push_str(&limit(name, &shown(value), docs));
     }
     let head = "<th>limit</th><th>default</th><th>what for</th>";
     Ok(table("All limits, from <code>Config::default()</code>.", head, &rows))
+}
+
+/// `{{#daemon-limits}}`: what the daemon sets to its processes, from its options and `limits.rs`.
+pub(crate) fn daemon_limits_table() -> Result<String, String> {
+    let source = daemon_source("mod.rs")?;
+    let described = variants(block(&source, "pub struct Options {")?);
+    let options = unavez::daemon::Options::new("");
+    let mut rows = String::new();
+    for (name, value) in [
+        ("processes_max", options.processes_max.to_string()),
+        ("process_calls_max", options.process_calls_max.to_string()),
+    ] {
+        let found = described.iter().find(|it| it.name == name);
+        let docs = &found.ok_or_else(|| format!("mod.rs says nothing of `{name}`"))?.docs;
+        rows.push_str(&limit(name, &shown(&value), docs));
+    }
+    let source = daemon_source("limits.rs")?;
+    let mut docs = Vec::new();
+    for line in source.lines() {
+        if let Some(doc) = line.strip_prefix("/// ") {
+            docs.push(doc);
+        } else if let Some(item) = line.strip_prefix("pub(super) const ") {
+            let (name, rest) = item.split_once(": ").ok_or("limits.rs: a constant has a type")?;
+            let (_, value) = rest.split_once(" = ").ok_or("limits.rs: a constant has a value")?;
+            let value = duration(value.trim_end_matches(';'));
+            rows.push_str(&limit(&name.to_lowercase(), &value, &docs.join(" ")));
+            docs.clear();
+        }
+    }
+    let head = "<th>limit</th><th>usual</th><th>what for</th>";
+    let caption = "The daemon's own limits, from <code>daemon::Options</code> and \
+                   <code>final/src/daemon/limits.rs</code>.";
+    Ok(table(caption, head, &rows))
+}
+
+fn limit(name: &str, value: &str, docs: &str) -> String {
+    format!(
+        "<tr><th scope=\"row\" class=\"name\"><code>{name}</code></th>\
+         <td class=\"number\">{value}</td><td>{}</td></tr>\n",
+        text(docs)
+    )
+}
+
+/// A value as the code has it, easier to read.
+fn duration(value: &str) -> String {
+    let number = |head: &str| value.strip_prefix(head).map(|rest| rest.trim_end_matches(')'));
+    match (number("Duration::from_secs("), number("Duration::from_millis(")) {
+        (Some(seconds), _) => format!("{seconds} s"),
+        (_, Some(millis)) => format!("{millis} ms"),
+        _ => escape(&shown(value)),
+    }
 }
 
 /// `{{#counters}}`: what a site counts.
@@ -170,7 +215,15 @@ fn table(caption: &str, head: &str, rows: &str) -> String {
 }
 
 fn source(file: &str) -> Result<String, String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../final/src/protocol").join(file);
+    read("protocol", file)
+}
+
+fn daemon_source(file: &str) -> Result<String, String> {
+    read("daemon", file)
+}
+
+fn read(folder: &str, file: &str) -> Result<String, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../final/src").join(folder).join(file);
     fs::read_to_string(path).map_err(|error| format!("{file}: {error}"))
 }
 

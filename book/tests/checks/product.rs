@@ -139,3 +139,36 @@ fn exit_codes_are_those_of_the_programs_help() {
         assert!(help.contains(&format!("\n  {}  {}", row[0], row[1])), "{row:?}");
     }
 }
+
+#[test]
+fn tests_that_the_chapter_on_the_daemon_names_exist() {
+    // All of its words that look like a claim.
+    let all = sources(&workspace().join("final"));
+    let page = chapter("daemon.md");
+    let claims: BTreeSet<&str> = code(&page)
+        .filter(|word| word.matches('_').count() >= 3 && !word.contains(['(', ' ', '/', '.']))
+        .collect();
+    assert!(claims.len() > 18, "{claims:?}");
+    for claim in claims {
+        assert!(all.contains(&format!("fn {claim}(")), "{claim}");
+    }
+}
+
+#[test]
+fn numbers_of_the_chapter_on_the_daemon_are_those_of_the_code() {
+    let page = chapter("daemon.md");
+    let source = |file: &str| {
+        fs::read_to_string(workspace().join("final/src").join(file)).expect("it is there")
+    };
+    for (file, code, text) in [
+        ("local/mod.rs", "MESSAGE_MAX: usize = 2400;", "at most 2,400 bytes here"),
+        ("local/shm.rs", "RING_LEN: usize = 8192;", "| 64 KiB |"),
+        ("local/sysv.rs", "MODE: c_int = 0o600;", "they have mode 0600"),
+        ("daemon/limits.rs", "STOP_WAIT: Duration = Duration::from_millis(500);", "half a second"),
+        ("daemon/limits.rs", "DESCRIPTORS: usize = 3;", "each process takes three descriptors"),
+        ("attached/calls.rs", "GRACE: Duration = Duration::from_secs(2);", "2 seconds after its"),
+    ] {
+        assert!(source(file).contains(code), "{file}: {code}");
+        assert!(page.contains(text), "{text}");
+    }
+}
