@@ -4,6 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::protocol::{Epoch, SiteId};
@@ -51,7 +52,9 @@ fn new_site() -> io::Result<SiteId> {
 
 fn next_life(directory: &Path) -> io::Result<(SiteId, u32, File)> {
     fs::create_dir_all(directory)?;
-    let lock = OpenOptions::new().create(true).append(true).open(directory.join("lock"))?;
+    // Whoever can open it can hold it.
+    let mut lock = OpenOptions::new();
+    let lock = lock.create(true).append(true).mode(0o600).open(directory.join("lock"))?;
     lock.try_lock().map_err(|_| io::Error::other("another site uses it"))?;
     let (site, last) = match fs::read_to_string(directory.join("life")) {
         Ok(text) => read(&text).ok_or_else(damaged)?,

@@ -3,10 +3,10 @@
 //! Invariant: whoever is accepted is either given a channel or told why not; nothing here waits for
 //! the other side.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{getsockopt, sockopt};
@@ -69,10 +69,11 @@ impl Listener {
     fn try_bind(path: &Path) -> io::Result<Listener> {
         make_directory(path)?;
         let address = SocketAddrUnix::new(path).map_err(|_| too_long())?;
-        // Two daemons that start at once look, remove and bind one after the other.
-        let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
-        let directory = File::open(directory.unwrap_or(Path::new(".")))?;
-        directory.lock()?;
+        // Two daemons that start at once look, remove and bind one after the other. It is a file that
+        // nobody else can open, so that nobody else can hold it; and it stays, for who waits for it.
+        let mut lock = OpenOptions::new();
+        let lock = lock.create(true).append(true).mode(0o600).open(lock_of(path))?;
+        lock.lock()?;
         remove_left(path, &address)?;
         let socket = new_socket()?;
         bind(&socket, &address)?;
@@ -201,6 +202,12 @@ pub(crate) fn new_socket() -> io::Result<OwnedFd> {
 fn say(socket: &OwnedFd, refusal: Refusal) {
     let bytes = Greeting::Refused(refusal).encode();
     let _ = send(socket, &bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+}
+
+fn lock_of(path: &Path) -> PathBuf {
+    let mut lock = path.as_os_str().to_owned();
+    lock.push(".lock");
+    lock.into()
 }
 
 /// Removes the socket of a daemon that is gone.
