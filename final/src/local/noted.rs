@@ -81,11 +81,15 @@ impl Drop for Noted {
 }
 
 impl Name {
+    /// Whether there is a queue of this number, and it is this one.
+    pub(crate) fn is_there(self) -> bool {
+        Queue::of_id(self.id).status().is_ok_and(|status| status.key == self.key)
+    }
+
     /// Removes the queue, if it is still there. Somebody else may have been faster, which is as well.
     pub(crate) fn remove(self) {
-        let queue = Queue::of_id(self.id);
-        if queue.status().is_ok_and(|status| status.key == self.key) {
-            let _ = queue.remove();
+        if self.is_there() {
+            let _ = Queue::of_id(self.id).remove();
         }
     }
 }

@@ -51,6 +51,10 @@ impl Queues {
     /// The process's side.
     pub(crate) fn open(descriptor: &OwnedFd, names: Names) -> io::Result<Queues> {
         let memory = Memory::open(descriptor, CONTROL_LEN)?;
+        if !names.iter().all(|name| name.is_there()) {
+            // In another IPC namespace these numbers are nobody's, or somebody else's.
+            return Err(io::Error::other("its queues are not to be seen from here"));
+        }
         Ok(Queues::new(memory, Way::Up, names, Kept::Named(names)))
     }
 

@@ -2,11 +2,13 @@
 //! environment, and what comes of it it says on its standard error stream.
 
 use std::env;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, stdin};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, Command, Stdio, exit};
 use std::thread;
 
+use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 use unavez::attached::{Kind, Options};
 use unavez::{IpcClient, IpcServer, RawMsg, Site};
@@ -46,6 +48,14 @@ impl User {
     }
 }
 
+/// The command will be a process that sees no queues but its own, as in a container.
+#[allow(unsafe_code)]
+pub(super) fn sees_no_queues(command: &mut Command) {
+    let leave = || Ok(unshare(CloneFlags::CLONE_NEWIPC)?);
+    // SAFETY: between fork and exec it makes a system call and takes no lock.
+    unsafe { command.pre_exec(leave) };
+}
+
 /// It runs; it is killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Guest {
@@ -66,6 +76,13 @@ impl Guest {
             assert_eq!(line, "serves\n");
         }
         Guest { child, says }
+    }
+
+    /// The next line that it says.
+    pub(super) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.says.read_line(&mut line).unwrap();
+        line
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -94,6 +111,7 @@ fn does_its_task() {
         ["call", channel] => call(channel),
         ["serve", channel, name] => serve(channel, name),
         ["ask", name] => ask(name),
+        ["lock", path] => lock(path),
         ["spy", "on", "process", pid] => Ok(spy::on_process(pid.parse().unwrap())),
         ["spy", "on", "queue", queue] => Ok(spy::on_queue(queue.parse().unwrap())),
         ["look", "at", "queue", queue] => Ok(spy::look_at_queue(queue.parse().unwrap())),
@@ -142,6 +160,15 @@ fn ask(name: &str) -> Result<String, String> {
     let site = attach("shm")?;
     let url = format!("unavez://{}/{name}", site.address());
     hello(&IpcClient::open(&site, &url).map_err(|error| error.to_string())?)
+}
+
+/// Holds a lock there until it is killed, or says why it cannot.
+fn lock(path: &str) -> Result<String, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.lock().map_err(|error| error.to_string())?;
+    eprintln!("holds it");
+    let _ = stdin().read(&mut [0]);
+    Ok("held it".into())
 }
 
 fn hello(client: &IpcClient) -> Result<String, String> {

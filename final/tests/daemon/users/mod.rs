@@ -14,8 +14,8 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::Uid;
 
-use super::{Daemon, Place};
-use guest::{Guest, User};
+use super::{Daemon, Place, entries, until};
+use guest::{Guest, User, sees_no_queues};
 
 /// Whose daemon it is.
 const OWNER: User = User::new(64_000);
@@ -75,6 +75,7 @@ impl Town {
         let mut child = command.args(flags).stdout(Stdio::piped()).spawn().unwrap();
         let (mut stdout, mut line) = (BufReader::new(child.stdout.take().unwrap()), String::new());
         stdout.read_line(&mut line).unwrap();
+        assert!(line.starts_with("unavezd: "), "it has not started: {line}");
         Daemon { child, line, _stdout: stdout }
     }
 
@@ -187,6 +188,41 @@ fn another_users_messages_are_out_of_reach() {
         // It is as it was.
         assert_eq!(town.guest_says(&ALICE, "ask secret"), SERVED);
     }
+}
+
+/// Another user locks whatever it can open of what the daemon locks: it is started all the same.
+#[test]
+fn another_user_does_not_keep_the_daemon_from_starting() {
+    let Some(town) = Town::new() else { return };
+    // It was there before.
+    drop(town.start(&[]));
+    let (state, socket) = (town.place.state(), town.place.socket());
+    let directory = socket.parent().unwrap();
+    let places = [state.join("lock"), socket.with_extension("sock.lock"), directory.to_owned()];
+    let mut strangers = places.map(|place| {
+        let task = format!("lock {}", place.display());
+        Guest::start(town.command(&BOB, "guest"), &task)
+    });
+    let said: Vec<String> = strangers.iter_mut().map(Guest::line).collect();
+    const DENIED: &str = "Permission denied (os error 13)\n";
+    assert_eq!(said, [DENIED, DENIED, "holds it\n"]);
+    drop(town.start(&[]));
+}
+
+/// A process asks for queues that it cannot see: it is told so at once.
+#[test]
+fn queues_that_cannot_be_seen_are_an_error() {
+    let Some(town) = Town::new() else { return };
+    let _daemon = town.start(&[]);
+    for (channel, said) in [
+        ("shm", SERVED),
+        ("sysv", "the channel cannot be used: its queues are not to be seen from here\n"),
+    ] {
+        let mut command = town.command(&ROOT, "guest");
+        sees_no_queues(&mut command);
+        assert_eq!(Guest::start(command, &format!("call {channel}")).says(), said);
+    }
+    until(|| entries(&town.place.state().join("queues")) == 0);
 }
 
 /// Both are allowed, and one looks with the tools: it sees nothing of the other, neither its process
