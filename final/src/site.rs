@@ -243,7 +243,7 @@ impl Site {
         let serial = door.enter(|inside| inside.begin(job));
         let done = door.wait(Event::Done(serial), until, |inside| inside.desk.take_done(serial));
         done.unwrap_or_else(|| {
-            door.enter(|inside| inside.desk.forget(serial));
+            door.enter(|inside| inside.forget(serial));
             Err(SiteError::Away.into())
         })
     }

@@ -3,6 +3,7 @@
 //! Invariant: every message that it has taken it has acted on; when it is gone, whatever it had not taken
 //! is said to the next one, and nothing else.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -39,6 +40,8 @@ pub(super) struct Daemon {
     ports: Ports,
     /// Jobs that are not done.
     jobs: Table<Serial, Job>,
+    /// Those of them for which nobody waits any more, but the daemon has been asked.
+    abandoned: HashSet<Serial>,
     /// What is asked of the daemon for no thread.
     own_jobs: Table<Serial, OwnJob>,
     last_own_job: u64,
@@ -103,6 +106,7 @@ impl Daemon {
             calls: Calls::default(),
             ports: Ports::default(),
             jobs: Table::default(),
+            abandoned: HashSet::new(),
             own_jobs: Table::default(),
             last_own_job: OWN,
             told: Told::default(),
@@ -201,6 +205,7 @@ impl Daemon {
                 }
             }
             Down::Answer { serial, answer } => {
+                self.abandoned.remove(&Serial(serial));
                 if let Some(job) = self.jobs.remove(&Serial(serial)) {
                     self.job_done(Serial(serial), job, answer, body)?;
                 }
@@ -313,6 +318,9 @@ impl Daemon {
             word.rouse();
         }
         self.told.ends.extend(self.calls.lose(taken));
+        for serial in self.abandoned.drain() {
+            self.jobs.remove(&serial);
+        }
         let finished: Vec<_> = self.own_jobs.drain().collect();
         self.ports.lose();
         for (_, job) in finished {
@@ -434,6 +442,18 @@ impl Behind for Daemon {
         }
         self.jobs.insert(serial, job.clone());
         self.say_job(serial, job);
+    }
+
+    fn forget(&mut self, serial: Serial) {
+        let waits = match self.jobs.get(&serial) {
+            Some(Job::Register(port, _)) => self.ports.at(*port).is_none(),
+            _ => self.channel.is_none(),
+        };
+        if waits {
+            self.jobs.remove(&serial);
+        } else if self.jobs.contains_key(&serial) {
+            self.abandoned.insert(serial);
+        }
     }
 
     fn finish_port(&mut self, port: ServerPort) {

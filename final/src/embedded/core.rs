@@ -87,6 +87,8 @@ impl Behind for Core {
         self.done.push((serial, done.map_err(SendError::from)));
     }
 
+    fn forget(&mut self, _: Serial) {}
+
     fn finish_port(&mut self, port: ServerPort) {
         self.finished.push(port);
     }

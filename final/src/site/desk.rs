@@ -269,7 +269,7 @@ impl Desk {
     }
 
     /// Nobody waits for it any longer.
-    pub(crate) fn forget(&mut self, serial: Serial) {
+    pub(super) fn forget(&mut self, serial: Serial) {
         self.jobs.remove(&serial);
     }
 

@@ -25,6 +25,8 @@ pub(crate) trait Behind: fmt::Debug + Send {
     fn cancel(&mut self, call: Call);
     /// Begins a job; that it is done is told to the desk.
     fn begin(&mut self, serial: Serial, job: &Job);
+    /// Nobody waits for this job any longer: it need not be done.
+    fn forget(&mut self, serial: Serial);
     /// Takes no more requests there than have come; the desk is told when there are none left.
     fn finish_port(&mut self, port: ServerPort);
     fn close_port(&mut self, port: ServerPort);
@@ -163,6 +165,12 @@ impl Inside {
         self.behind.begin(serial, job);
         self.act();
         serial
+    }
+
+    /// Nobody waits for it any longer. It may be done later, if it was begun.
+    pub(crate) fn forget(&mut self, serial: Serial) {
+        self.desk.forget(serial);
+        self.behind.forget(serial);
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
