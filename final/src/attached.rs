@@ -8,7 +8,7 @@ mod daemon;
 mod ports;
 
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -95,33 +95,54 @@ pub(crate) fn start(options: Options) -> Result<Parts, AttachError> {
     };
     let whereabouts = Arc::new(Mutex::new(first.welcome.whereabouts()));
     let daemon = Daemon::new(Arc::clone(&shared), Arc::clone(&whereabouts), first);
-    let seeks = Arc::clone(&shared);
+    let (found, pause) = (Time::ZERO, Duration::ZERO);
+    let mut seeker = Seeker { shared: Arc::clone(&shared), path, channel, found, pause };
     Ok(Parts {
         behind: Box::new(daemon),
         sleep: Box::new(Sleepers(shared)),
         whereabouts,
         config,
         life: None,
-        meanwhile: Box::new(move |door| seek(door, &seeks, &path, channel)),
+        meanwhile: Box::new(move |door| seeker.seek(door)),
     })
 }
 
-/// Looks for the daemon until it is found, or the site is stopped.
-fn seek(door: &Door, shared: &Shared, path: &Path, channel: Kind) {
-    let mut pause = PAUSE_MIN;
-    while !door.enter(|inside| inside.is_stopped()) {
-        match attach_within(SEEK_WAIT, path, channel) {
-            Ok(attachment) => {
-                *shared.next.lock().expect(UNBROKEN) = Some(attachment);
-                door.enter(|inside| inside.round());
-                // If a leader was faster it may sleep already, and the round has said that nobody does.
-                shared.wake_leader();
+/// What the background thread is while there is no daemon.
+struct Seeker {
+    shared: Arc<Shared>,
+    path: PathBuf,
+    channel: Kind,
+    /// When it found the last one.
+    found: Time,
+    pause: Duration,
+}
+
+impl Seeker {
+    /// Looks for the daemon until it is found, or the site is stopped.
+    fn seek(&mut self, door: &Door) {
+        let Seeker { shared, path, channel, found, pause } = self;
+        // What breaks as soon as it is found is not found again at once.
+        if clock::running() - *found > PAUSE_MAX * 2 {
+            *pause = Duration::ZERO;
+        }
+        loop {
+            shared.background.sleep(None, Some(*pause));
+            *pause = (*pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+            if door.enter(|inside| inside.is_stopped()) {
                 return;
             }
-            Err(error) => tracing::debug!("the daemon is not back: {error}"),
+            match attach_within(SEEK_WAIT, path, *channel) {
+                Ok(attachment) => {
+                    *found = clock::running();
+                    *shared.next.lock().expect(UNBROKEN) = Some(attachment);
+                    door.enter(|inside| inside.round());
+                    // If a leader was faster it may sleep already, and the round has said that nobody does.
+                    shared.wake_leader();
+                    return;
+                }
+                Err(error) => tracing::debug!("the daemon is not back: {error}"),
+            }
         }
-        shared.background.sleep(None, Some(pause));
-        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
