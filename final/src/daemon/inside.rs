@@ -224,7 +224,10 @@ impl Inside {
             came
         });
         let read = read.count();
-        if self.site.deadline().is_some_and(|at| at <= now) {
+        // What Timer woke this thread for may have been called off since: then it sleeps until it is told
+        // what is due next.
+        let was_due = (Time::from_nanos(1)..=now).contains(&self.timer_sleeps);
+        if was_due || self.site.deadline().is_some_and(|at| at <= now) {
             self.handle_timeout();
         }
         read

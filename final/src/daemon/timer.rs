@@ -34,3 +34,54 @@ pub(super) fn run(door: &Door, socket: &Socket, receive: &Bell) {
         inside.timer_sleeps = Time::ZERO;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::daemon::inside::Inside;
+    use crate::embedded::network::Network;
+    use crate::embedded::trace::Trace;
+    use crate::protocol::{
+        Config, Epoch, Flags, IpcPort, ProcessId, Request, Site, SiteId, Target,
+    };
+
+    /// What was due is called off after Timer has woken Receive for it, and before Receive has looked:
+    /// what is due next is not slept through.
+    #[test]
+    fn what_is_called_off_hides_nothing() {
+        let socket = Arc::new(Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap());
+        let receive = Bell::new().unwrap();
+        let site = Site::new(clock::now(), Config::lan(), SiteId(7), Epoch::default(), [1; 32]);
+        let trace = Trace::new(SiteId(7), false);
+        let network = Network::new(Arc::clone(&socket), None, trace);
+        let door = Door::new(Inside::new(site, network, 16));
+        // It takes everything, and answers nothing.
+        let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let target = Target::Port(IpcPort::site_at(nobody.local_addr().unwrap()));
+        let ask = |patience| {
+            let patience = Some(Duration::from_millis(patience));
+            let flags = Flags::IDEMPOTENT;
+            let request = Request { body: "x".into(), flags, patience, max_reply: 100 };
+            door.enter(|inside| {
+                inside.site.send_request(clock::now(), ProcessId(3), &target, request).unwrap()
+            })
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| run(&door, &socket, &receive));
+            let first = ask(20);
+            ask(100);
+            receive.sleep(None, None);
+            door.enter(|inside| inside.site.cancel(clock::now(), first));
+            // Receive's turn.
+            door.enter(|inside| inside.read_burst(1));
+            let long = Duration::from_secs(10);
+            let before = clock::running();
+            receive.sleep(None, Some(long));
+            let waited = clock::running() - before;
+            door.stop(Duration::ZERO);
+            assert!(waited < long, "it is slept through");
+        });
+    }
+}
