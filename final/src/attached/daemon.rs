@@ -121,8 +121,16 @@ impl Daemon {
 
     /// Says something, if there is a daemon; the number of the message.
     fn say(&mut self, up: &Up, body: &[u8]) -> Option<u64> {
-        let Daemon { channel, buffer, .. } = self;
-        channel.as_mut().map(|channel| channel.say(up, body, buffer))
+        let Daemon { channel, buffer, shared, .. } = self;
+        let channel = channel.as_mut()?;
+        let number = channel.say(up, body, buffer);
+        // Whoever sleeps on the word would not hear that there is room again.
+        if channel.outbox.waiting() == 1
+            && let Some(word) = &*shared.word.lock().expect(UNBROKEN)
+        {
+            word.rouse();
+        }
+        Some(number)
     }
 
     fn say_job(&mut self, serial: Serial, job: &Job) {

@@ -2,6 +2,7 @@
 
 mod calls;
 mod hostile;
+mod library;
 mod limits;
 mod lives;
 mod look;

@@ -1,0 +1,41 @@
+//! The library at a daemon that is made to stand still.
+
+use std::net::UdpSocket;
+use std::thread;
+use std::time::Duration;
+
+use super::{Host, until};
+use crate::attached::{Kind, Options};
+use crate::protocol::IpcPort;
+use crate::{IpcClient, IpcServer, RawMsg, Site};
+
+fn attach(host: &Host, channel: Kind) -> Site {
+    Site::attach_with(Options { socket: Some(host.socket()), channel }).unwrap()
+}
+
+/// More is said than the channel holds while the thread that leads sleeps on the word, where it hears
+/// messages only: the rest is said when there is room.
+#[test]
+fn what_has_no_room_is_said_later() {
+    for kind in [Kind::Shm, Kind::Sysv] {
+        let host = Host::new();
+        let site = attach(&host, kind);
+        let server = IpcServer::new(&site).unwrap();
+        // It takes everything, and answers nothing.
+        let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let client = IpcClient::new(&site, IpcPort::site_at(nobody.local_addr().unwrap()));
+        let ask = || client.send_request(RawMsg::new(vec![0; 1000]).unlimited()).unwrap();
+        let waits = thread::spawn(move || server.receive_request());
+        ask();
+        // The thread sleeps.
+        thread::sleep(Duration::from_millis(50));
+        let stands_still = host.daemon().door.lock();
+        for _ in 0..200 {
+            ask();
+        }
+        drop(stands_still);
+        until(|| host.daemon().entries().calls == 201);
+        site.stop();
+        assert!(waits.join().unwrap().is_err());
+    }
+}
