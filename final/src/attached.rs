@@ -20,7 +20,7 @@ pub use crate::local::hello::Refusal;
 use nix::poll::PollFlags;
 
 use crate::clock;
-use crate::local::attach::{Attachment, attach, attach_within};
+use crate::local::attach::{Attachment, attach, attach_unless};
 use crate::local::bell::Bell as Line;
 use crate::local::control::Lane;
 use crate::local::memory::Memory;
@@ -120,24 +120,33 @@ struct Seeker {
 impl Seeker {
     /// Looks for the daemon until it is found, or the site is stopped.
     fn seek(&mut self, door: &Door) {
-        let Seeker { shared, path, channel, found, pause } = self;
         // What breaks as soon as it is found is not found again at once.
-        if clock::running() - *found > PAUSE_MAX * 2 {
-            *pause = Duration::ZERO;
+        if clock::running() - self.found > PAUSE_MAX * 2 {
+            self.pause = Duration::ZERO;
         }
+        let Seeker { shared, path, channel, found, pause } = self;
         loop {
+            // What it was rung for so far it sees now.
             shared.background.sleep(None, Some(*pause));
             *pause = (*pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
-            if door.enter(|inside| inside.is_stopped()) {
+            // Perhaps nobody waits who would end what is overdue.
+            let goes_on = door.enter(|inside| {
+                inside.round();
+                !inside.is_stopped()
+            });
+            if !goes_on {
                 return;
             }
-            match attach_within(SEEK_WAIT, path, *channel) {
+            let given_up = Some(shared.background.as_fd());
+            match attach_unless(SEEK_WAIT, path, *channel, given_up) {
                 Ok(attachment) => {
                     *found = clock::running();
                     *shared.next.lock().expect(UNBROKEN) = Some(attachment);
                     door.enter(|inside| inside.round());
                     // If a leader was faster it may sleep already, and the round has said that nobody does.
                     shared.wake_leader();
+                    // The site may have been stopped meanwhile.
+                    *shared.next.lock().expect(UNBROKEN) = None;
                     return;
                 }
                 Err(error) => tracing::debug!("the daemon is not back: {error}"),

@@ -279,6 +279,12 @@ impl Bell {
     }
 }
 
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rustix::net::sockopt::{ip_mtu_discover, ipv6_mtu_discover};

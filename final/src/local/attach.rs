@@ -4,7 +4,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -64,20 +64,22 @@ pub enum AttachError {
 
 /// Attaches this process to the daemon that listens there.
 pub(crate) fn attach(path: &Path, kind: Kind) -> Result<Attachment, AttachError> {
-    attach_within(ATTACH_WAIT, path, kind)
+    attach_unless(ATTACH_WAIT, path, kind, None)
 }
 
-/// The same, but waits so long at most to be let in, and so long for the answer.
-pub(crate) fn attach_within(
+/// The same, but waits so long to be let in, and so long for the answer; or until this can be read, if
+/// it is given.
+pub(crate) fn attach_unless(
     so_long: Duration,
     path: &Path,
     kind: Kind,
+    given_up: Option<BorrowedFd>,
 ) -> Result<Attachment, AttachError> {
     let socket = open(path, so_long)
         .map_err(|error| AttachError::NoDaemon { path: path.to_owned(), error })?;
     // What cannot be sent any more was refused before it was read.
     let _ = send(&socket, &Hello { kind }.encode(), SendFlags::NOSIGNAL);
-    let (greeting, came) = receive(&socket, Instant::now() + so_long)?;
+    let (greeting, came) = receive(&socket, Instant::now() + so_long, given_up)?;
     match (greeting, <[OwnedFd; 2]>::try_from(came)) {
         (Greeting::Refused(refusal), _) => Err(refusal.into()),
         (Greeting::Welcome(_), Err(_)) => Err(AttachError::Garbled),
@@ -113,8 +115,15 @@ fn open(path: &Path, so_long: Duration) -> io::Result<OwnedFd> {
     }
 }
 
-fn receive(socket: &OwnedFd, until: Instant) -> Result<(Greeting, Vec<OwnedFd>), AttachError> {
-    wait(socket, until)?;
+fn receive(
+    socket: &OwnedFd,
+    until: Instant,
+    given_up: Option<BorrowedFd>,
+) -> Result<(Greeting, Vec<OwnedFd>), AttachError> {
+    let both: Vec<BorrowedFd> = [Some(socket.as_fd()), given_up].into_iter().flatten().collect();
+    if !wait(&both, until) {
+        return Err(AttachError::Silent);
+    }
     let mut bytes = [0; HELLO_MAX + 1];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -140,14 +149,16 @@ fn receive(socket: &OwnedFd, until: Instant) -> Result<(Greeting, Vec<OwnedFd>),
     Ok((greeting, descriptors))
 }
 
-fn wait(socket: &OwnedFd, until: Instant) -> Result<(), AttachError> {
+/// `false` if none of these can be read until then.
+fn wait(descriptors: &[BorrowedFd], until: Instant) -> bool {
+    let mut descriptors: Vec<PollFd> =
+        descriptors.iter().map(|it| PollFd::new(it, PollFlags::IN)).collect();
     loop {
         let left = Timespec::try_from(until.saturating_duration_since(Instant::now()));
-        let mut sockets = [PollFd::new(socket, PollFlags::IN)];
-        match poll(&mut sockets, left.ok().as_ref()) {
-            Ok(0) => return Err(AttachError::Silent),
+        match poll(&mut descriptors, left.ok().as_ref()) {
+            Ok(0) => return false,
             Err(Errno::INTR) => {}
-            Ok(_) | Err(_) => return Ok(()),
+            Ok(_) | Err(_) => return true,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, accept, bind, listen, socket};
 use unavez::protocol::NotExecuted;
 use unavez::{CallError, Conclusion, IpcClient, IpcServer, RawMsg, SendError, SiteError};
 
@@ -168,4 +169,40 @@ fn a_site_without_a_daemon_is_stopped() {
         assert!(matches!(calls.join().unwrap(), Err(CallError::NotExecuted(_))));
         assert_eq!(serves.join().unwrap(), Err(SiteError::Stopped));
     });
+}
+
+/// While there is no daemon a program that never waits sees the end of its calls all the same.
+#[test]
+fn who_never_waits_sees_the_end() {
+    let mut host = Host::new();
+    let site = host.attach(KINDS[0]);
+    let client = IpcClient::new(&site, IpcServer::new(&site).unwrap().port());
+    host.stop();
+    let soon = RawMsg::from("x").timeout(Duration::from_millis(20));
+    let id = client.send_request(soon).unwrap();
+    let mut end = None;
+    until(|| {
+        end = client.try_receive_reply_of(id);
+        end.is_some()
+    });
+    assert_eq!(end, Some(Err(NotExecuted::NeverSent.into())));
+}
+
+/// What listens in the daemon's place does not answer, as a daemon that is stopped: the site is stopped
+/// all the same, at once.
+#[test]
+fn a_silent_daemon_keeps_nobody() {
+    let mut host = Host::new();
+    let site = host.attach(KINDS[0]);
+    host.stop();
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    let silent = socket(family, kind, None).unwrap();
+    bind(&silent, &SocketAddrUnix::new(host.socket()).unwrap()).unwrap();
+    listen(&silent, 1).unwrap();
+    // It is looked for.
+    let _seeks = accept(&silent).unwrap();
+    thread::sleep(Duration::from_millis(20));
+    let began = Instant::now();
+    site.stop();
+    assert!(began.elapsed() < LONG / 4, "{:?}", began.elapsed());
 }
