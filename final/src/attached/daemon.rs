@@ -163,6 +163,11 @@ impl Daemon {
         }
     }
 
+    /// Less are in hand, or may be: others get what there was no room for.
+    fn feed_starved(&mut self) {
+        self.ports.starved().into_iter().for_each(|port| self.feed(port));
+    }
+
     // ---- what is heard
 
     /// The next message, if one has come.
@@ -197,7 +202,7 @@ impl Daemon {
             Down::Request { port, call, flags, patience_ends } => {
                 let body = Bytes::copy_from_slice(body);
                 let came = Came { call, body, flags, patience_ends };
-                if let Some(port) = self.ports.came(port, came) {
+                if let Some(port) = self.ports.came(port, came)? {
                     desk.requested(port);
                 }
             }
@@ -275,6 +280,7 @@ impl Daemon {
             (OwnJob::Rename(_), _) => {}
             (OwnJob::Finish(own), _) => {
                 self.ports.finished(own);
+                self.feed_starved();
                 self.tell_if_done(own);
             }
         }
@@ -477,6 +483,7 @@ impl Behind for Daemon {
         if let Some(port) = self.ports.close(port) {
             self.say(&Up::ClosePort { port }, &[]);
         }
+        self.feed_starved();
     }
 
     fn take_request(&mut self, port: ServerPort) -> Option<Incoming> {
@@ -496,7 +503,7 @@ impl Behind for Daemon {
         // The client is told of a longer one that it was too long (R32).
         self.say(&up, &body[..body.len().min(BODY_MAX + 1)]);
         if was_full {
-            self.ports.starved().into_iter().for_each(|port| self.feed(port));
+            self.feed_starved();
         }
         Ok(())
     }

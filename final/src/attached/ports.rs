@@ -3,11 +3,12 @@
 //! Invariant: a request is handed over only for a thread that waits, or one that has just answered;
 //! and never are there more, with those in hand, than the daemon allows.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 use crate::ipc::{SendError, SiteError};
+use crate::local::Broken;
 use crate::local::message::PatienceEnds;
 use crate::protocol::{self, CallId, Flags, ServerId, ServerPort, Table};
 
@@ -18,8 +19,8 @@ pub(super) struct Ports {
     own_names: Table<ServerPort, ServerPort>,
     /// Requests that no thread has answered.
     in_hand: Table<CallId, ServerPort>,
-    /// Those of a daemon that is gone.
-    lost: HashSet<CallId>,
+    /// Those of daemons that are gone.
+    lost: Table<CallId, ServerPort>,
     /// How many requests are in hand, or may be handed over.
     takes: u32,
     takes_max: u32,
@@ -155,6 +156,7 @@ impl Ports {
         let port = self.ports.remove(&own)?;
         let before = self.in_hand.len();
         self.in_hand.retain(|_, at| *at != own);
+        self.lost.retain(|_, at| *at != own);
         self.takes -= port.free + (before - self.in_hand.len()) as u32;
         self.own_names.remove(&port.at?);
         port.at
@@ -165,13 +167,15 @@ impl Ports {
         for port in self.ports.values_mut() {
             port.at = None;
             port.free = 0;
-            port.queue.clear();
+            for came in port.queue.drain(..) {
+                self.in_hand.remove(&came.call);
+            }
             if port.stage == Stage::Finishing {
                 port.stage = Stage::Finished;
             }
         }
         self.own_names.clear();
-        self.lost = self.in_hand.drain().map(|(call, _)| call).collect();
+        self.lost.extend(self.in_hand.drain());
         self.takes = 0;
     }
 
@@ -205,13 +209,21 @@ impl Ports {
     }
 
     /// One was handed over; the port's name here. `None` if it is closed.
-    pub(super) fn came(&mut self, at: ServerPort, came: Came) -> Option<ServerPort> {
-        let own = *self.own_names.get(&at)?;
-        let port = self.ports.get_mut(&own)?;
-        port.free = port.free.saturating_sub(1);
+    pub(super) fn came(
+        &mut self,
+        at: ServerPort,
+        came: Came,
+    ) -> Result<Option<ServerPort>, Broken> {
+        let Some(own) = self.own_names.get(&at).copied() else { return Ok(None) };
+        let Some(port) = self.ports.get_mut(&own) else { return Ok(None) };
+        if port.free == 0 || self.in_hand.contains_key(&came.call) {
+            return Err(Broken("it hands over what nobody has asked for"));
+        }
+        port.free -= 1;
+        self.lost.remove(&came.call);
         self.in_hand.insert(came.call, own);
         port.queue.push_back(came);
-        Some(own)
+        Ok(Some(own))
     }
 
     /// The first that came.
@@ -226,7 +238,7 @@ impl Ports {
 
     /// One is answered.
     pub(super) fn reply(&mut self, own: ServerPort, call: CallId) -> Result<Reply, SendError> {
-        if self.lost.remove(&call) {
+        if self.lost.remove(&call).is_some() {
             return Err(SiteError::Restarted.into());
         }
         let port = self.ports.get_mut(&own);
@@ -235,8 +247,10 @@ impl Ports {
         };
         // What is in hand has come through an open port.
         let at = port.at.ok_or(SiteError::Restarted)?;
-        let renew =
-            port.stage == Stage::Open && port.free + (port.queue.len() as u32) < port.waiters_max;
+        // Where there are as many as may be, it is another port's turn.
+        let renew = self.takes < self.takes_max
+            && port.stage == Stage::Open
+            && port.free + (port.queue.len() as u32) < port.waiters_max;
         port.free += u32::from(renew);
         self.takes -= u32::from(!renew);
         Ok(Reply { at, renew })
@@ -245,5 +259,91 @@ impl Ports {
     /// Whether there are as many as may be.
     pub(super) fn is_full(&self) -> bool {
         self.takes >= self.takes_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ClientId;
+
+    fn named(port: u64) -> ServerId {
+        ServerId { port: ServerPort(port), ..ServerId::default() }
+    }
+
+    fn came(seq: u64) -> Came {
+        let call = CallId { client: ClientId::default(), seq };
+        Came { call, body: Bytes::new(), flags: Flags::NONE, patience_ends: None }
+    }
+
+    fn ports(takes_max: u32) -> Ports {
+        let mut ports = Ports::default();
+        ports.allow(takes_max);
+        ports
+    }
+
+    /// A thread takes the next one.
+    fn take(ports: &mut Ports, own: ServerPort, seq: u64) -> CallId {
+        let at = ports.at(own).unwrap();
+        ports.came(at, came(seq)).unwrap();
+        ports.take(own).unwrap().call
+    }
+
+    /// A daemon hands over what it was not allowed to, or one thing twice: it is none, and what is
+    /// counted stays right.
+    #[test]
+    fn what_nobody_asked_for_is_the_end() {
+        let mut ports = ports(8);
+        let own = ports.open(named(1));
+        assert!(ports.came(ServerPort(1), came(1)).is_err());
+        ports.waits(own, true);
+        ports.waits(own, true);
+        assert_eq!(ports.feed(own), Some((ServerPort(1), 2)));
+        let call = take(&mut ports, own, 1);
+        assert!(ports.came(ServerPort(1), came(1)).is_err());
+        ports.reply(own, call).unwrap();
+        ports.close(own);
+        assert_eq!(ports.takes, 0);
+    }
+
+    /// One port has all that may be in hand: when it has less, the other gets its turn.
+    #[test]
+    fn a_port_at_the_limit_starves_no_other() {
+        let mut ports = ports(2);
+        let (one, other) = (ports.open(named(1)), ports.open(named(2)));
+        ports.waits(one, true);
+        ports.feed(one);
+        let first = take(&mut ports, one, 1);
+        ports.feed(one);
+        take(&mut ports, one, 2);
+        ports.waits(one, false);
+        ports.waits(other, true);
+        assert_eq!(ports.feed(other), Some((ServerPort(2), 0)));
+        assert!(!ports.reply(one, first).unwrap().renew);
+        assert_eq!(ports.starved(), [other]);
+        assert_eq!(ports.feed(other), Some((ServerPort(2), 1)));
+    }
+
+    /// A thread answers what it took two daemons ago; what a daemon has handed over anew, by the same
+    /// name, is no old one.
+    #[test]
+    fn what_is_lost_stays_lost() {
+        let mut ports = ports(8);
+        let own = ports.open(named(1));
+        ports.feed(own);
+        let call = take(&mut ports, own, 1);
+        for life in 2..4 {
+            ports.lose();
+            ports.reopen(own, named(life));
+        }
+        assert_eq!(ports.reply(own, call).err(), Some(SiteError::Restarted.into()));
+        ports.feed(own);
+        let call = take(&mut ports, own, 2);
+        ports.lose();
+        ports.reopen(own, named(4));
+        ports.feed(own);
+        assert_eq!(take(&mut ports, own, 2), call);
+        ports.reply(own, call).unwrap();
+        assert_eq!(ports.takes, ports.ports[&own].free);
     }
 }

@@ -4,7 +4,8 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
-use super::{Host, until};
+use super::super::limits::TAKES_MAX;
+use super::{Host, LONG, until};
 use crate::attached::{Kind, Options};
 use crate::protocol::IpcPort;
 use crate::{IpcClient, IpcServer, RawMsg, Site};
@@ -38,4 +39,25 @@ fn what_has_no_room_is_said_later() {
         site.stop();
         assert!(waits.join().unwrap().is_err());
     }
+}
+
+/// A port has in hand all that a process may have, and is closed: the other ports of the process get
+/// requests again.
+#[test]
+fn what_a_closed_port_had_is_for_others() {
+    let host = Host::new();
+    let site = attach(&host, Kind::Shm);
+    let (hoards, waits) = (IpcServer::new(&site).unwrap(), IpcServer::new(&site).unwrap());
+    let at_client = attach(&host, Kind::Shm);
+    let client = IpcClient::new(&at_client, hoards.port());
+    for _ in 0..TAKES_MAX {
+        client.send_request("x").unwrap();
+        hoards.receive_request().unwrap();
+    }
+    let client = IpcClient::new(&at_client, waits.port());
+    let serves = thread::spawn(move || waits.receive_request_timeout(LONG / 2).unwrap());
+    thread::sleep(Duration::from_millis(50));
+    drop(hoards);
+    client.send_request("y").unwrap();
+    assert_eq!(serves.join().unwrap().unwrap().0.body(), "y");
 }
