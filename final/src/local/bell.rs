@@ -45,6 +45,12 @@ impl Bell {
         Bell { socket, rings: Some(rings) }
     }
 
+    /// What the process rings by.
+    #[cfg(test)]
+    pub(crate) fn rings(&self) -> &OwnedFd {
+        self.rings.as_ref().expect("it is a process's")
+    }
+
     /// Wakes the other side. If there is no room, it was rung often enough; if it is gone, [`Bell::heed`]
     /// says so.
     pub(crate) fn ring(&self) {

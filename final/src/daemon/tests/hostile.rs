@@ -200,3 +200,25 @@ fn a_reply_to_nothing_is_refused() {
     process.say(&Up::Reply { serial: 3, port, call, renew: false }, b"");
     assert!(matches!(process.hear_answer(3), Answer::Refused(_)));
 }
+
+/// Processes leave and keep what they rang by: the daemon does not hear it any more, and nothing of
+/// them is left in it.
+#[test]
+fn who_left_does_not_ring() {
+    let host = Host::new();
+    let kept: Vec<_> = (0..300)
+        .map(|_| {
+            let process = host.attach(Kind::Shm);
+            let kept = process.it.bell.rings().try_clone().unwrap();
+            drop(process);
+            host.wait_for(0);
+            kept
+        })
+        .collect();
+    // As many as any descriptor of this process is told of.
+    let told = fs::read_dir("/proc/self/fdinfo").unwrap().map(|entry| {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+        text.lines().filter(|line| line.starts_with("tfd:")).count()
+    });
+    assert!(told.max() < Some(kept.len() / 2));
+}
