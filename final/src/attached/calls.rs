@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::ipc::{CallError, SiteError};
+use crate::ipc::{CallError, SiteError, after};
 use crate::local::message::Up;
 use crate::protocol::{Call, Flags, NotExecuted, Table, Time, Unknown};
 use crate::site::desk::End;
@@ -19,8 +19,10 @@ use crate::site::desk::End;
 const GRACE: Duration = Duration::from_secs(2);
 const GRACE_CERTAIN: Duration = Duration::from_secs(120);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Calls {
+    /// How long a call of unlimited patience waits for a daemon, as it would for a server (R2).
+    accept_max: Duration,
     open: Table<Call, Asked>,
     /// When each is ended from here.
     due: BTreeSet<(Time, Call)>,
@@ -34,6 +36,8 @@ struct Asked {
     flags: Flags,
     /// When the patience ends; `None` is never.
     ends: Option<Time>,
+    /// Until when a call of unlimited patience waits for a daemon.
+    waits_until: Option<Time>,
     /// Which message of this attachment asked for it; `None` if none has.
     sent: Option<u64>,
     cancelled: bool,
@@ -43,12 +47,11 @@ struct Asked {
 
 impl Asked {
     fn due(&self) -> Option<Time> {
-        let grace = match (self.sent, self.flags.has(Flags::CERTAIN)) {
-            (None, _) => Duration::ZERO,
-            (Some(_), false) => GRACE,
-            (Some(_), true) => GRACE_CERTAIN,
-        };
-        self.ends?.checked_add(grace)
+        match (self.sent, self.flags.has(Flags::CERTAIN)) {
+            (None, _) => self.ends.or(self.waits_until),
+            (Some(_), false) => self.ends?.checked_add(GRACE),
+            (Some(_), true) => self.ends?.checked_add(GRACE_CERTAIN),
+        }
     }
 
     fn not_executed(&self, why: NotExecuted) -> End {
@@ -58,6 +61,10 @@ impl Asked {
 }
 
 impl Calls {
+    pub(super) fn new(accept_max: Duration) -> Calls {
+        Calls { accept_max, open: Table::default(), due: BTreeSet::new(), last: 0 }
+    }
+
     /// Names the next one.
     pub(super) fn name(&mut self) -> Call {
         self.last += 1;
@@ -73,7 +80,10 @@ impl Calls {
         ends: Option<Time>,
         sent: Option<u64>,
     ) {
-        let asked = Asked { up, body, flags, ends, sent, cancelled: false, again: false };
+        let unlimited = matches!(up, Up::Ask { patience_ends: None, .. });
+        let waits_until = if unlimited { after(self.accept_max) } else { None };
+        let (cancelled, again) = (false, false);
+        let asked = Asked { up, body, flags, ends, waits_until, sent, cancelled, again };
         self.due.extend(asked.due().map(|due| (due, call)));
         self.open.insert(call, asked);
     }
@@ -133,6 +143,9 @@ impl Calls {
             let seen = asked.sent.take().is_some_and(|sent| sent <= taken);
             let again = asked.flags.has(Flags::IDEMPOTENT);
             asked.again |= seen;
+            if seen && asked.waits_until.is_some() {
+                asked.waits_until = after(self.accept_max);
+            }
             let end = match asked.cancelled {
                 true if seen => Err(Unknown::Cancelled.into()),
                 true => asked.not_executed(NotExecuted::Cancelled),
@@ -193,5 +206,39 @@ impl Calls {
         let mut names: Vec<Call> = self.open.keys().copied().collect();
         names.sort_unstable();
         names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{IpcPort, Target};
+
+    const ACCEPT_MAX: Duration = Duration::from_secs(60);
+
+    fn ask(calls: &mut Calls, flags: Flags, sent: Option<u64>) -> Call {
+        let call = calls.name();
+        let target = Target::Port(IpcPort::site_at("127.0.0.1:1".parse().unwrap()));
+        let (patience_ends, max_reply) = (None, 100);
+        let up = Up::Ask { call: call.0, target, flags, patience_ends, max_reply };
+        calls.asked(call, up, Bytes::new(), flags, None, sent);
+        call
+    }
+
+    /// A call of unlimited patience ends, too, where there is no daemon (R2); one that may have run
+    /// before does not end as if it had not.
+    #[test]
+    fn no_call_waits_for_a_daemon_without_end() {
+        let mut calls = Calls::new(ACCEPT_MAX);
+        let call = ask(&mut calls, Flags::NONE, None);
+        let due = calls.deadline().unwrap();
+        assert_eq!(calls.expire(due - Duration::from_secs(1)), []);
+        assert_eq!(calls.expire(due), [(call, Err(NotExecuted::NeverSent.into()))]);
+
+        let call = ask(&mut calls, Flags::IDEMPOTENT, Some(1));
+        assert_eq!(calls.deadline(), None, "a daemon has it");
+        assert_eq!(calls.lose(1), []);
+        let due = calls.deadline().unwrap();
+        assert_eq!(calls.expire(due), [(call, Err(CallError::Site(SiteError::Restarted)))]);
     }
 }

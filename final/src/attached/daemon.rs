@@ -23,7 +23,8 @@ use crate::local::message::{
 };
 use crate::local::outbox::Outbox;
 use crate::protocol::{
-    self, BODY_MAX, Call, CallId, Incoming, Request, ServerId, ServerPort, Table, Target, Time,
+    self, BODY_MAX, Call, CallId, Config, Incoming, Request, ServerId, ServerPort, Table, Target,
+    Time,
 };
 use crate::site::Whereabouts;
 use crate::site::desk::{Desk, Done, End, Serial};
@@ -103,7 +104,7 @@ impl Daemon {
             whereabouts,
             channel: None,
             terms: first.welcome.terms,
-            calls: Calls::default(),
+            calls: Calls::new(Config::default().accept_max),
             ports: Ports::default(),
             jobs: Table::default(),
             abandoned: HashSet::new(),
