@@ -3,8 +3,11 @@
 //! Invariant: when the daemon is gone, the background thread looks for the next one; until then nothing
 //! is lost that the old one has not seen.
 
+mod behind;
 mod calls;
+mod channel;
 mod daemon;
+mod heard;
 mod ports;
 
 use std::os::fd::AsFd;

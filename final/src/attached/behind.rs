@@ -1,0 +1,210 @@
+//! The site's part, played by the daemon: what is asked of it here is asked of the daemon.
+//!
+//! Invariant: nothing here waits for the daemon.
+
+use bytes::Bytes;
+
+use super::UNBROKEN;
+use super::daemon::{Daemon, NOBODY, OwnJob};
+use super::ports::Came;
+use crate::clock;
+use crate::ipc::{SendError, SiteError, after};
+use crate::local::bell::Heard;
+use crate::local::message::{NAME_MAX, Up, patience_ends, patience_left};
+use crate::protocol::{
+    self, BODY_MAX, Call, CallId, Incoming, Request, ServerId, ServerPort, Target, Time,
+};
+use crate::site::desk::{Desk, Done, Serial};
+use crate::site::inside::{Behind, Job};
+use crate::site::lead::Sleeper;
+
+impl Behind for Daemon {
+    fn calls_max(&self) -> usize {
+        self.terms.calls_max as usize
+    }
+
+    fn ask(&mut self, target: &Target, request: Request) -> Result<Call, protocol::SendError> {
+        let Request { body, flags, patience, max_reply } = request;
+        let name = if let Target::Name { name, .. } = target { name } else { "" };
+        if body.len() > BODY_MAX || name.len() > NAME_MAX {
+            return Err(protocol::SendError::TooLong);
+        }
+        let call = self.calls.name();
+        let patience_ends = patience_ends(clock::now().boot, patience);
+        let target = target.clone();
+        let up = Up::Ask { call: call.0, target, flags, patience_ends, max_reply };
+        let sent = self.say(&up, &body);
+        self.calls.asked(call, up, body, flags, patience.and_then(after), sent);
+        Ok(call)
+    }
+
+    fn cancel(&mut self, call: Call) {
+        match self.calls.cancel(call) {
+            Some(end) => self.told.ends.push((call, end)),
+            None => drop(self.say(&Up::Cancel { call: call.0 }, &[])),
+        }
+    }
+
+    fn begin(&mut self, serial: Serial, job: &Job) {
+        if self.stopped {
+            return self.told.done.push((serial, Err(SiteError::Stopped.into())));
+        }
+        if matches!(job, Job::Register(_, name) if name.len() > NAME_MAX) {
+            return self.told.done.push((serial, Err(protocol::SendError::BadName.into())));
+        }
+        self.jobs.insert(serial, job.clone());
+        self.say_job(serial, job);
+    }
+
+    fn forget(&mut self, serial: Serial) {
+        let waits = match self.jobs.get(&serial) {
+            Some(Job::Register(port, _)) => self.ports.at(*port).is_none(),
+            _ => self.channel.is_none(),
+        };
+        if waits {
+            self.jobs.remove(&serial);
+        } else if self.jobs.contains_key(&serial) {
+            self.abandoned.insert(serial);
+        }
+    }
+
+    fn finish_port(&mut self, port: ServerPort) {
+        match self.ports.finish(port) {
+            Some(at) => {
+                self.say_own(OwnJob::Finish(port), |serial| Up::Finish { serial, port: at });
+            }
+            None => self.tell_if_done(port),
+        }
+    }
+
+    fn close_port(&mut self, port: ServerPort) {
+        if let Some(port) = self.ports.close(port) {
+            self.say(&Up::ClosePort { port }, &[]);
+        }
+        self.feed_starved();
+    }
+
+    fn take_request(&mut self, port: ServerPort) -> Option<Incoming> {
+        let Some(Came { call, body, flags, patience_ends }) = self.ports.take(port) else {
+            self.feed(port);
+            return None;
+        };
+        self.tell_if_done(port);
+        let patience = patience_left(clock::now().boot, patience_ends);
+        Some(Incoming { call, body, flags, patience })
+    }
+
+    fn reply(&mut self, port: ServerPort, call: CallId, body: Bytes) -> Result<(), SendError> {
+        let was_full = self.ports.is_full();
+        let reply = self.ports.reply(port, call)?;
+        let up = Up::Reply { serial: NOBODY, port: reply.at, call, renew: reply.renew };
+        // The client is told of a longer one that it was too long (R32).
+        self.say(&up, &body[..body.len().min(BODY_MAX + 1)]);
+        if was_full {
+            self.feed_starved();
+        }
+        Ok(())
+    }
+
+    fn is_lost(&self, call: CallId) -> bool {
+        self.ports.holds(call).is_none()
+    }
+
+    fn name_of(&self, port: ServerPort) -> ServerId {
+        self.ports.name_of(port)
+    }
+
+    fn waits(&mut self, port: ServerPort, begins: bool) {
+        self.ports.waits(port, begins);
+        if begins {
+            self.feed(port);
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopped = true;
+        if let Some(channel) = self.channel.take() {
+            channel.line.end();
+        }
+    }
+
+    fn act(&mut self, desk: &mut Desk) {
+        if let Some(broken) = self.channel.as_ref().and_then(|channel| channel.broken) {
+            self.lose(desk, Some(broken));
+        }
+        for (call, end) in self.told.ends.drain(..) {
+            desk.end(call, end);
+        }
+        for (serial, done) in std::mem::take(&mut self.told.done) {
+            let opened = if let Ok(Done::Opened(port)) = done { Some(port) } else { None };
+            opened.into_iter().for_each(|port| desk.opened(port));
+            // Whoever wanted it has given up.
+            if !desk.done(serial, done)
+                && let Some(port) = opened
+            {
+                desk.closed(port);
+                self.close_port(port);
+            }
+        }
+        self.told.finished.drain(..).for_each(|port| desk.finished(port));
+    }
+
+    fn round(&mut self, desk: &mut Desk) -> bool {
+        let next = match self.channel {
+            None => self.shared.next.lock().expect(UNBROKEN).take(),
+            Some(_) => None,
+        };
+        if let Some(next) = next {
+            tracing::info!(target: "unavez", "attached to the next daemon");
+            self.resume(next);
+        }
+        let heard = self.heed();
+        let more = match self.hear_one(desk) {
+            Ok(more) => more,
+            Err(broken) => {
+                self.lose(desk, Some(broken));
+                false
+            }
+        };
+        // It waits until all have left.
+        let is_left = self.channel.as_ref().is_some_and(|channel| channel.is_left);
+        if heard == Heard::End || is_left {
+            self.lose(desk, None);
+        }
+        if self.calls.deadline().is_some_and(|due| due <= clock::running()) {
+            self.told.ends.extend(self.calls.expire(clock::running()));
+        }
+        self.act(desk);
+        more
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.calls.deadline()
+    }
+
+    fn may_sleep(&mut self, who: Sleeper) -> bool {
+        let mut word = self.shared.word.lock().expect(UNBROKEN);
+        let Some(channel) = &mut self.channel else { return true };
+        // On the word nobody hears that there is room again.
+        let on_word = who == Sleeper::Leader && channel.outbox.waiting() == 0;
+        let may_sleep = match on_word {
+            true => channel.outbox.channel().may_sleep_on_word(),
+            false => channel.outbox.channel().may_sleep(),
+        };
+        *word = on_word.then(|| channel.outbox.channel().lane());
+        match may_sleep {
+            Ok(may_sleep) => {
+                channel.asleep |= may_sleep;
+                may_sleep
+            }
+            Err(broken) => {
+                channel.broken = Some(broken);
+                false
+            }
+        }
+    }
+
+    fn is_away(&self) -> bool {
+        self.channel.is_none()
+    }
+}
