@@ -146,7 +146,9 @@ impl Socket {
     /// While one datagram comes after the other it blocks in the receive itself, which costs one system
     /// call less.
     pub(crate) fn sleep(&self, bell: &Bell, so_long: Option<Time>) {
-        let blocked = self.busy.load(Relaxed).then(|| blocked_for(so_long)).flatten();
+        let blocked = (self.busy.load(Relaxed) && self.waker.is_some())
+            .then(|| blocked_for(so_long))
+            .flatten();
         match blocked {
             Some(blocked) => self.block(blocked),
             None => self

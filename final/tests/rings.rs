@@ -72,7 +72,7 @@ impl Words for Memory {
         }
     }
 
-    fn wake(&self, _: usize) {
+    fn wake(&self, _: usize, _: bool) {
         *self.woken.lock().unwrap() += 1;
         self.changed.notify_all();
     }

@@ -129,9 +129,6 @@ impl Behind for Daemon {
     }
 
     fn act(&mut self, desk: &mut Desk) {
-        if let Some(broken) = self.channel.as_ref().and_then(|channel| channel.broken) {
-            self.lose(desk, Some(broken));
-        }
         for (call, end) in self.told.ends.drain(..) {
             desk.end(call, end);
         }
@@ -162,14 +159,14 @@ impl Behind for Daemon {
         let more = match self.hear_one(desk) {
             Ok(more) => more,
             Err(broken) => {
-                self.lose(desk, Some(broken));
+                self.break_off(broken);
                 false
             }
         };
         // It waits until all have left.
         let is_left = self.channel.as_ref().is_some_and(|channel| channel.is_left);
         if heard == Heard::End || is_left {
-            self.lose(desk, None);
+            self.lose(desk);
         }
         if self.calls.deadline().is_some_and(|due| due <= clock::running()) {
             self.told.ends.extend(self.calls.expire(clock::running()));
@@ -184,7 +181,9 @@ impl Behind for Daemon {
 
     fn may_sleep(&mut self, who: Sleeper) -> bool {
         let mut word = self.shared.word.lock().expect(UNBROKEN);
-        let Some(channel) = &mut self.channel else { return true };
+        *word = None;
+        let channel = self.channel.as_mut().filter(|channel| !channel.is_broken());
+        let Some(channel) = channel else { return true };
         // On the word nobody hears that there is room again.
         let on_word = who == Sleeper::Leader && channel.outbox.waiting() == 0;
         let may_sleep = match on_word {
@@ -198,7 +197,7 @@ impl Behind for Daemon {
                 may_sleep
             }
             Err(broken) => {
-                channel.broken = Some(broken);
+                channel.break_off(broken);
                 false
             }
         }

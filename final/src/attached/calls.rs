@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::clock;
 use crate::ipc::{CallError, SiteError, after};
 use crate::local::message::Up;
 use crate::protocol::{Call, Flags, NotExecuted, Table, Time, Unknown};
@@ -27,6 +28,9 @@ pub(super) struct Calls {
     /// When each is ended from here.
     due: BTreeSet<(Time, Call)>,
     last: u64,
+    /// An ordered call was lost: a copy of it may still come to its server. Those behind it would leave
+    /// by a new life, whose order nobody compares with its.
+    order_lost: bool,
 }
 
 #[derive(Debug)]
@@ -62,7 +66,13 @@ impl Asked {
 
 impl Calls {
     pub(super) fn new(accept_max: Duration) -> Calls {
-        Calls { accept_max, open: Table::default(), due: BTreeSet::new(), last: 0 }
+        Calls {
+            accept_max,
+            open: Table::default(),
+            due: BTreeSet::new(),
+            last: 0,
+            order_lost: false,
+        }
     }
 
     /// Names the next one.
@@ -108,6 +118,7 @@ impl Calls {
             Err(CallError::NotExecuted(NotExecuted::Cancelled)) if !asked.cancelled => false,
             end => return self.ended(call, end),
         };
+        self.order_lost |= ran && asked.flags.has(Flags::ORDERED);
         if ran && !asked.flags.has(Flags::IDEMPOTENT) {
             self.remove(call);
             return Some(Err(CallError::Site(SiteError::Restarted)));
@@ -126,8 +137,17 @@ impl Calls {
     /// `Some` if it ends at once: no daemon has been asked for it.
     pub(super) fn cancel(&mut self, call: Call) -> Option<End> {
         let asked = self.open.get_mut(&call)?;
+        let before = asked.due();
         asked.cancelled = true;
         if asked.sent.is_some() {
+            // A daemon that is stopped says nothing.
+            let now = clock::running();
+            asked.ends = Some(asked.ends.map_or(now, |ends| ends.min(now)));
+            let due = asked.due();
+            if let Some(before) = before {
+                self.due.remove(&(before, call));
+            }
+            self.due.extend(due.map(|due| (due, call)));
             return None;
         }
         let end = asked.not_executed(NotExecuted::Cancelled);
@@ -143,6 +163,8 @@ impl Calls {
             let seen = asked.sent.take().is_some_and(|sent| sent <= taken);
             let again = asked.flags.has(Flags::IDEMPOTENT);
             asked.again |= seen;
+            self.order_lost |= seen && asked.flags.has(Flags::ORDERED);
+            let is_behind = self.order_lost && !asked.again && asked.flags.has(Flags::ORDERED);
             if seen && asked.waits_until.is_some() {
                 asked.waits_until = after(self.accept_max);
             }
@@ -150,10 +172,12 @@ impl Calls {
                 true if seen => Err(Unknown::Cancelled.into()),
                 true => asked.not_executed(NotExecuted::Cancelled),
                 false if seen && !again => Err(CallError::Site(SiteError::Restarted)),
+                false if is_behind => Err(CallError::NotSent(SiteError::Restarted.into())),
                 false => continue,
             };
             ends.push((call, end));
         }
+        self.order_lost = false;
         ends.iter().for_each(|(call, _)| drop(self.open.remove(call)));
         self.plan();
         ends
@@ -176,6 +200,7 @@ impl Calls {
             self.due.remove(&(due, call));
             if let Some(asked) = self.open.remove(&call) {
                 let end = match asked.sent {
+                    Some(_) if asked.cancelled => Err(Unknown::Cancelled.into()),
                     Some(_) => Err(Unknown::TimedOut.into()),
                     None => asked.not_executed(NotExecuted::NeverSent),
                 };
@@ -240,5 +265,29 @@ mod tests {
         assert_eq!(calls.lose(1), []);
         let due = calls.deadline().unwrap();
         assert_eq!(calls.expire(due), [(call, Err(CallError::Site(SiteError::Restarted)))]);
+    }
+
+    /// An ordered call was lost with its daemon: those behind it are not sent, for it could still come
+    /// to its server after them (R33). Others are.
+    #[test]
+    fn nothing_overtakes_an_ordered_call_that_was_lost() {
+        let mut calls = Calls::new(ACCEPT_MAX);
+        let seen = ask(&mut calls, Flags::ORDERED, Some(1));
+        let behind = ask(&mut calls, Flags::ORDERED, Some(2));
+        let _other = ask(&mut calls, Flags::NONE, Some(3));
+        let restarted = CallError::Site(SiteError::Restarted);
+        let not_sent = CallError::NotSent(SiteError::Restarted.into());
+        assert_eq!(calls.lose(1), [(seen, Err(restarted)), (behind, Err(not_sent))]);
+        assert_eq!(calls.lose(0), []);
+    }
+
+    /// A call that is called off ends, also if the daemon is stopped and says nothing.
+    #[test]
+    fn what_is_called_off_ends() {
+        let mut calls = Calls::new(ACCEPT_MAX);
+        let call = ask(&mut calls, Flags::NONE, Some(1));
+        assert_eq!((calls.cancel(call), calls.deadline().is_some()), (None, true));
+        let due = calls.deadline().unwrap();
+        assert_eq!(calls.expire(due), [(call, Err(Unknown::Cancelled.into()))]);
     }
 }

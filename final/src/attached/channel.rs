@@ -20,10 +20,27 @@ pub(super) struct Channel {
     pub(super) stops: bool,
     /// It reads no more, and has said its last word.
     pub(super) is_left: bool,
-    pub(super) broken: Option<Broken>,
+    /// It cannot be used any more. What the daemon has taken is known when it has hung up, too.
+    is_broken: bool,
 }
 
 impl Channel {
+    pub(super) fn new(outbox: Outbox, line: Arc<Line>) -> Channel {
+        Channel { outbox, line, asleep: false, stops: false, is_left: false, is_broken: false }
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// Nothing more is said or heard; the daemon hears that.
+    pub(super) fn break_off(&mut self, broken: Broken) {
+        if !std::mem::replace(&mut self.is_broken, true) {
+            tracing::warn!(target: "unavez", "the channel to the daemon is broken: {broken}");
+            self.line.say_end();
+        }
+    }
+
     pub(super) fn say(&mut self, up: &Up, body: &[u8], buffer: &mut Vec<u8>) -> u64 {
         up.encode(body, buffer);
         let said = self.outbox.push(buffer);
@@ -40,6 +57,9 @@ impl Channel {
 
     /// It has rung, or may have room: it gets what waits for it.
     pub(super) fn wake(&mut self) {
+        if self.is_broken {
+            return;
+        }
         if std::mem::take(&mut self.asleep) {
             self.outbox.channel().woke();
         }
@@ -53,7 +73,7 @@ impl Channel {
         match ring {
             Ok(true) => self.line.ring(),
             Ok(false) => {}
-            Err(broken) => self.broken = Some(broken),
+            Err(broken) => self.break_off(broken),
         }
     }
 }

@@ -100,7 +100,7 @@ impl Daemon {
     /// Says something, if there is a daemon; the number of the message.
     pub(super) fn say(&mut self, up: &Up, body: &[u8]) -> Option<u64> {
         let Daemon { channel, buffer, shared, .. } = self;
-        let channel = channel.as_mut()?;
+        let channel = channel.as_mut().filter(|channel| !channel.is_broken())?;
         let number = channel.say(up, body, buffer);
         // Whoever sleeps on the word would not hear that there is room again.
         if channel.outbox.waiting() == 1
@@ -125,7 +125,7 @@ impl Daemon {
     }
 
     pub(super) fn say_own(&mut self, job: OwnJob, up: impl FnOnce(u64) -> Up) {
-        if self.channel.is_some() {
+        if self.channel.as_ref().is_some_and(|channel| !channel.is_broken()) {
             self.last_own_job += 1;
             self.own_jobs.insert(Serial(self.last_own_job), job);
             let up = up(self.last_own_job);
@@ -148,18 +148,20 @@ impl Daemon {
 
     // ---- its end, and the next one
 
-    /// The daemon is gone, or is no daemon.
-    pub(super) fn lose(&mut self, desk: &mut Desk, broken: Option<Broken>) {
+    pub(super) fn break_off(&mut self, broken: Broken) {
+        if let Some(channel) = &mut self.channel {
+            channel.break_off(broken);
+        }
+    }
+
+    /// The daemon has hung up, and reads no more.
+    pub(super) fn lose(&mut self, desk: &mut Desk) {
         // What it said before is true.
-        while broken.is_none() && self.hear_one(desk) == Ok(true) {}
+        while self.hear_one(desk) == Ok(true) {}
         let Some(mut channel) = self.channel.take() else { return };
-        tracing::warn!(target: "unavez", "the daemon is gone{}", said(broken));
+        tracing::warn!(target: "unavez", "the daemon is gone");
         channel.line.end();
-        // One that broke the channel may live, and read on.
-        let taken = match broken {
-            Some(_) => u64::MAX,
-            None => channel.outbox.channel().taken(),
-        };
+        let taken = channel.outbox.channel().taken();
         channel.outbox.channel().remove();
         *self.shared.line.lock().expect(UNBROKEN) = None;
         if let Some(word) = self.shared.word.lock().expect(UNBROKEN).take() {
@@ -188,14 +190,7 @@ impl Daemon {
         *self.whereabouts.lock().expect(UNBROKEN) = welcome.whereabouts();
         self.terms = welcome.terms;
         self.ports.allow(welcome.terms.takes_max);
-        self.channel = Some(Channel {
-            outbox,
-            line,
-            asleep: false,
-            stops: false,
-            is_left: false,
-            broken: None,
-        });
+        self.channel = Some(Channel::new(outbox, line));
         for port in self.ports.wanted() {
             self.say_own(OwnJob::Reopen(port), |serial| Up::OpenPort { serial });
         }
@@ -226,8 +221,4 @@ fn what_of(what: Look) -> What {
         Look::RoundTrips(None) => What::RoundTrips,
         Look::RoundTrips(Some(after)) => What::MoreRoundTrips { after },
     }
-}
-
-fn said(broken: Option<Broken>) -> String {
-    broken.map(|broken| format!(": {broken}")).unwrap_or_default()
 }

@@ -18,7 +18,8 @@ use crate::site::inside::Job;
 impl Daemon {
     /// The next message, if one has come.
     pub(super) fn hear_one(&mut self, desk: &mut Desk) -> Result<bool, Broken> {
-        let Some(channel) = &mut self.channel else { return Ok(false) };
+        let channel = self.channel.as_mut().filter(|channel| !channel.is_broken());
+        let Some(channel) = channel else { return Ok(false) };
         let mut buffer = std::mem::take(&mut self.buffer);
         let came = channel.receive(&mut buffer);
         let heard = came.and_then(|came| {

@@ -15,8 +15,8 @@ pub(super) const WAITING_MAX: usize = 256;
 pub(super) const LINES_MAX: usize = WAITING_MAX / 2;
 /// How many messages of one process are read in a turn; then it is the others' turn.
 pub(super) const TURN_MAX: usize = 32;
-/// How many messages of a process are read at its end (R28): more than any channel holds.
-pub(super) const LAST_MAX: usize = 1 << 16;
+/// How many messages of a process are read at its end (R28): as many as any channel holds.
+pub(super) const LAST_MAX: usize = 1 << 12;
 /// While datagrams come one by one, Receive looks for a second behind the first once in so many times.
 pub(super) const LOOK_EVERY: u32 = 8;
 /// How many datagrams are read before others may enter.

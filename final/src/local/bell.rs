@@ -81,6 +81,11 @@ impl Bell {
         }
     }
 
+    /// The other side hears the end; its own end is still heard.
+    pub(crate) fn say_end(&self) {
+        let _ = shutdown(&self.socket, Shutdown::Write);
+    }
+
     /// The other side hears the end; what it says after this is not heard any more.
     pub(crate) fn end(&self) {
         let _ = shutdown(&self.socket, Shutdown::Both);

@@ -34,8 +34,8 @@ pub(crate) trait Words {
     /// Sleeps as long as this word has this value and nobody wakes whoever sleeps on it, or so long; or
     /// less.
     fn sleep(&self, index: usize, value: u64, so_long: Option<Duration>);
-    /// Wakes whoever sleeps on this word.
-    fn wake(&self, index: usize);
+    /// Wakes one, or all, of those who sleep on this word.
+    fn wake(&self, index: usize, all: bool);
 }
 
 /// One way's words in the control page.
@@ -71,7 +71,7 @@ impl<W: Words> Lane<W> {
     /// (Another thread of the reader's side.) Wakes it, or spares it the sleep of which it has spoken.
     pub(crate) fn rouse(&self) {
         self.woke();
-        self.words.wake(self.start + ASLEEP);
+        self.words.wake(self.start + ASLEEP, true);
     }
 
     pub(crate) fn woke(&self) {
@@ -103,7 +103,8 @@ impl<W: Words> Lane<W> {
         match self.take(ASLEEP) {
             AWAKE => false,
             ON_WORD => {
-                self.words.wake(self.start + ASLEEP);
+                // One thread reads. However many a hostile side lets sleep there: it costs no more.
+                self.words.wake(self.start + ASLEEP, false);
                 false
             }
             _ => true,

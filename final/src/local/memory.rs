@@ -65,9 +65,10 @@ impl Memory {
         let _ = futex::wait(self.half(index), Flags::empty(), value as u32, so_long.as_ref());
     }
 
-    /// Wakes whoever sleeps on this word, on either side.
-    pub(crate) fn wake(&self, index: usize) {
-        let _ = futex::wake(self.half(index), Flags::empty(), i32::MAX as u32);
+    /// Wakes one, or all, of those who sleep on this word, on either side.
+    pub(crate) fn wake(&self, index: usize, all: bool) {
+        let most = if all { i32::MAX as u32 } else { 1 };
+        let _ = futex::wake(self.half(index), Flags::empty(), most);
     }
 
     /// The half of the word where its low bits are: what the kernel can sleep on.

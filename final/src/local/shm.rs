@@ -63,8 +63,8 @@ impl Words for Arc<Memory> {
         Memory::sleep(self, index, value, so_long);
     }
 
-    fn wake(&self, index: usize) {
-        Memory::wake(self, index);
+    fn wake(&self, index: usize, all: bool) {
+        Memory::wake(self, index, all);
     }
 }
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::super::limits::TAKES_MAX;
 use super::{Host, LONG, until};
-use crate::attached::{Kind, Options};
+use crate::attached::{self, Kind};
+use crate::daemon::Options;
 use crate::protocol::IpcPort;
-use crate::{IpcClient, IpcServer, RawMsg, Site};
+use crate::{IpcClient, IpcServer, RawMsg, Site, SiteError};
 
 fn attach(host: &Host, channel: Kind) -> Site {
-    Site::attach_with(Options { socket: Some(host.socket()), channel }).unwrap()
+    Site::attach_with(attached::Options { socket: Some(host.socket()), channel }).unwrap()
 }
 
 /// More is said than the channel holds while the thread that leads sleeps on the word, where it hears
@@ -60,4 +61,24 @@ fn what_a_closed_port_had_is_for_others() {
     drop(hoards);
     client.send_request("y").unwrap();
     assert_eq!(serves.join().unwrap().unwrap().0.body(), "y");
+}
+
+/// A name is registered while there is no daemon, which is given up and tried again: it is not in its
+/// own way.
+#[test]
+fn what_was_given_up_is_not_done_later() {
+    let short = |options: &mut Options| {
+        options.config.patience_default = Duration::from_millis(200);
+    };
+    let mut host = Host::with(short);
+    let site = attach(&host, Kind::Shm);
+    let server = IpcServer::new(&site).unwrap();
+    let port = server.port();
+    drop(host.daemon.take());
+    for _ in 0..8 {
+        assert_eq!(server.register("name"), Err(SiteError::Away.into()));
+    }
+    host.start(short);
+    until(|| server.port() != port);
+    assert_eq!(server.register("name"), Ok(()));
 }
