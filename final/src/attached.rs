@@ -78,8 +78,7 @@ struct Sleepers(Arc<Shared>);
 /// What an attached site is made of.
 pub(crate) fn start(options: Options) -> Result<Parts, AttachError> {
     let Options { socket, channel } = options;
-    let path = socket.unwrap_or_else(path::socket);
-    let first = attach(&path, channel)?;
+    let first = attach(&socket.clone().unwrap_or_else(path::find), channel)?;
     let bell = || Bell::new().map_err(AttachError::Channel);
     let shared = Arc::new(Shared {
         line: Mutex::new(None),
@@ -99,7 +98,7 @@ pub(crate) fn start(options: Options) -> Result<Parts, AttachError> {
     let whereabouts = Arc::new(Mutex::new(first.welcome.whereabouts()));
     let daemon = Daemon::new(Arc::clone(&shared), Arc::clone(&whereabouts), first);
     let (found, pause) = (Time::ZERO, Duration::ZERO);
-    let mut seeker = Seeker { shared: Arc::clone(&shared), path, channel, found, pause };
+    let mut seeker = Seeker { shared: Arc::clone(&shared), socket, channel, found, pause };
     Ok(Parts {
         behind: Box::new(daemon),
         sleep: Box::new(Sleepers(shared)),
@@ -113,7 +112,7 @@ pub(crate) fn start(options: Options) -> Result<Parts, AttachError> {
 /// What the background thread is while there is no daemon.
 struct Seeker {
     shared: Arc<Shared>,
-    path: PathBuf,
+    socket: Option<PathBuf>,
     channel: Kind,
     /// When it found the last one.
     found: Time,
@@ -127,7 +126,7 @@ impl Seeker {
         if clock::running() - self.found > PAUSE_MAX * 2 {
             self.pause = Duration::ZERO;
         }
-        let Seeker { shared, path, channel, found, pause } = self;
+        let Seeker { shared, socket, channel, found, pause } = self;
         loop {
             // What it was rung for so far it sees now.
             shared.background.sleep(None, Some(*pause));
@@ -141,7 +140,9 @@ impl Seeker {
                 return;
             }
             let given_up = Some(shared.background.as_fd());
-            match attach_unless(SEEK_WAIT, path, *channel, given_up) {
+            // It may listen elsewhere now.
+            let path = socket.clone().unwrap_or_else(path::find);
+            match attach_unless(SEEK_WAIT, &path, *channel, given_up) {
                 Ok(attachment) => {
                     *found = clock::running();
                     *shared.next.lock().expect(UNBROKEN) = Some(attachment);

@@ -73,7 +73,7 @@ impl Observer {
     /// # Errors
     /// There is none, or it serves no process of this user, or has no room.
     pub fn open(socket: Option<&Path>) -> Result<Observer, AttachError> {
-        let at = socket.map_or_else(path::socket, Path::to_owned);
+        let at = socket.map_or_else(path::find, Path::to_owned);
         let Attachment { welcome, outbox, bell } = attach(&at, Kind::Shm)?;
         Ok(Observer { welcome, outbox, bell: Arc::new(bell), serial: 0, buffer: Vec::new() })
     }

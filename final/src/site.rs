@@ -112,8 +112,8 @@ impl Site {
     }
 
     /// The site of this host, which its daemon `unavezd` plays for all processes: found at
-    /// `$UNAVEZ_SOCKET`; else in `$XDG_RUNTIME_DIR/unavez`, in `/run/unavez` if that is there, or in
-    /// `/tmp/unavez-<user>`.
+    /// `$UNAVEZ_SOCKET`; else in `$XDG_RUNTIME_DIR/unavez`, `/run/unavez` or `/tmp/unavez-<user number>`,
+    /// where there is a socket.
     ///
     /// When the daemon is restarted, this process attaches itself again: servers open their ports and
     /// register their names again, requests that the old daemon did not see are sent by the new one.

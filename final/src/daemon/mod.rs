@@ -85,8 +85,9 @@ pub struct Options {
     pub advertise: Option<SocketAddr>,
     /// Where it keeps who it is, how many lives it had (R7), and which queues it made.
     pub state: PathBuf,
-    /// Where processes come to be attached; by default where the library looks for it:
-    /// `$UNAVEZ_SOCKET`, or in `$XDG_RUNTIME_DIR/unavez`, `/run/unavez` or `/tmp/unavez-<user>`.
+    /// Where processes come to be attached. By default `$UNAVEZ_SOCKET`; else in `/run/unavez`, if this
+    /// is root's or that directory its user's; else in `$XDG_RUNTIME_DIR/unavez` or in
+    /// `/tmp/unavez-<user number>`.
     pub socket: Option<PathBuf>,
     /// Whose processes may be attached, beside its own user's and root's.
     pub allow_users: Vec<u32>,
@@ -147,7 +148,7 @@ impl Daemon {
             .map_err(|error| io::Error::new(error.kind(), format!("{listen}: {error}")))?;
         let udp = Arc::new(udp);
         let address = advertise.map_or_else(|| udp.address(), Ok)?;
-        let listener = Listener::bind(&options.socket.unwrap_or_else(path::socket))?;
+        let listener = Listener::bind(&options.socket.unwrap_or_else(path::listen))?;
         let (id, epoch, socket) = (life.site, life.epoch, listener.path().to_owned());
 
         let mut site = Site::new(clock::now(), config, id, epoch, state::random()?);

@@ -41,7 +41,7 @@ pub(crate) struct Attachment {
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
     /// Nobody listens there.
-    #[error("no daemon at {}: {error}", path.display())]
+    #[error("no daemon is reached at {}: {error}", path.display())]
     NoDaemon {
         /// Where it was looked for.
         path: PathBuf,

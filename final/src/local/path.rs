@@ -14,20 +14,41 @@ use rustix::process::geteuid;
 const FILE: &str = "unavezd.sock";
 const SYSTEM: &str = "/run/unavez";
 
-/// `$UNAVEZ_SOCKET`; else in `$XDG_RUNTIME_DIR/unavez`; else in `/run/unavez`, if that is there; else in
-/// `/tmp/unavez-<user>`.
-pub(crate) fn socket() -> PathBuf {
-    let wanted = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    choose(wanted("UNAVEZ_SOCKET"), wanted("XDG_RUNTIME_DIR"), Path::new(SYSTEM).is_dir())
+/// Where a process looks for the daemon: at `$UNAVEZ_SOCKET`; else where there is a socket, in
+/// `$XDG_RUNTIME_DIR/unavez`, in `/run/unavez` or in `/tmp/unavez-<user number>`.
+pub(crate) fn find() -> PathBuf {
+    let places = places(variable("UNAVEZ_SOCKET"), variable("XDG_RUNTIME_DIR"));
+    let found = places.iter().find(|place| place.exists());
+    found.unwrap_or(&places[0]).clone()
 }
 
-fn choose(socket: Option<PathBuf>, runtime: Option<PathBuf>, system: bool) -> PathBuf {
-    match (socket, runtime) {
-        (Some(socket), _) => socket,
-        (None, Some(runtime)) => runtime.join("unavez").join(FILE),
-        (None, None) if system => Path::new(SYSTEM).join(FILE),
-        (None, None) => PathBuf::from(format!("/tmp/unavez-{}", geteuid().as_raw())).join(FILE),
+/// Where a daemon listens: at `$UNAVEZ_SOCKET`; else in `/run/unavez`, if it is root's or if that
+/// directory is its user's; else in `$XDG_RUNTIME_DIR/unavez` or in `/tmp/unavez-<user number>`.
+pub(crate) fn listen() -> PathBuf {
+    let user = geteuid().as_raw();
+    let system = user == 0 || fs::metadata(SYSTEM).is_ok_and(|found| found.uid() == user);
+    match variable("UNAVEZ_SOCKET") {
+        None if system => Path::new(SYSTEM).join(FILE),
+        socket => places(socket, variable("XDG_RUNTIME_DIR"))[0].clone(),
     }
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// The first is where a user's own daemon is.
+fn places(socket: Option<PathBuf>, runtime: Option<PathBuf>) -> Vec<PathBuf> {
+    if let Some(socket) = socket {
+        return vec![socket];
+    }
+    let own = PathBuf::from(format!("/tmp/unavez-{}", geteuid().as_raw()));
+    let runtime = runtime.map(|runtime| runtime.join("unavez"));
+    let directories = match runtime {
+        Some(runtime) => vec![runtime, SYSTEM.into(), own],
+        None => vec![own, SYSTEM.into()],
+    };
+    directories.into_iter().map(|directory| directory.join(FILE)).collect()
 }
 
 /// Makes the directory of a socket, for this user alone, if it is not there.
@@ -61,17 +82,16 @@ pub(crate) fn check_directory(socket: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// The first that is said counts.
+    /// What is said counts; else a user's own daemon before that of the system.
     #[test]
     fn the_socket_is_where_it_is_said_to_be() {
         let path = |text: &str| Some(PathBuf::from(text));
-        let user = geteuid().as_raw();
-        assert_eq!(choose(path("/a/b"), path("/run/user/7"), true), Path::new("/a/b"));
-        let runtime = Path::new("/run/user/7/unavez/unavezd.sock");
-        assert_eq!(choose(None, path("/run/user/7"), true), runtime);
-        assert_eq!(choose(None, None, true), Path::new("/run/unavez/unavezd.sock"));
-        let last = PathBuf::from(format!("/tmp/unavez-{user}/unavezd.sock"));
-        assert_eq!(choose(None, None, false), last);
+        let own = PathBuf::from(format!("/tmp/unavez-{}/unavezd.sock", geteuid().as_raw()));
+        let system = PathBuf::from("/run/unavez/unavezd.sock");
+        assert_eq!(places(path("/a/b"), path("/run/user/7")), [Path::new("/a/b")]);
+        let runtime = PathBuf::from("/run/user/7/unavez/unavezd.sock");
+        assert_eq!(places(None, path("/run/user/7")), [runtime, system.clone(), own.clone()]);
+        assert_eq!(places(None, None), [own, system]);
     }
 
     /// The directory is made for this user alone.

@@ -117,7 +117,7 @@ fn a_host_without_daemon_is_said_to_be_one() {
     // In one line that says what to do.
     for tool in ["stat", "ps", "trace"] {
         let done = run(&[tool, "--socket", "/nowhere/unavezd.sock"]);
-        done.fails(1, "no daemon at /nowhere/unavezd.sock: ");
+        done.fails(1, "no daemon is reached at /nowhere/unavezd.sock: ");
         done.fails(1, "start `unavezd`, or say where with --socket or $UNAVEZ_SOCKET");
     }
 }

@@ -71,6 +71,6 @@ fn no_daemon_is_said() {
     let place = Place::new();
     let said = place.call("unavez://127.0.0.1:1/echo");
     let text = String::from_utf8(said.stderr).unwrap();
-    assert_eq!((said.status.code(), text.lines().count()), (Some(2), 1), "{text}");
+    assert_eq!((said.status.code(), text.lines().count()), (Some(3), 1), "{text}");
     assert!(text.contains("start `unavezd`") && text.contains("--attach=PATH"), "{text}");
 }

@@ -151,6 +151,10 @@ fn hide(word: &str, ports: &mut Vec<String>) -> String {
     if word.starts_with("127.0.0.1:") {
         return "198.51.100.7:40001".into();
     }
+    // A patience of which some was spent on the way.
+    if word.parse::<u32>().is_ok_and(|ms| (20_000..30_000).contains(&ms)) {
+        return "30000".into();
+    }
     let parts: Vec<&str> = word.split('.').collect();
     match parts[..] {
         [epoch, port, number] if epoch.starts_with('e') => {

@@ -72,7 +72,12 @@ pub(crate) fn run(args: &Args) -> Result {
     let (at, name) = look_up(&args.url)?;
     let options = Options { trace: args.trace, link: args.faults.link(), ..Options::default() };
     let site = match args.attach.site() {
-        Some(site) => site?,
+        Some(Ok(site)) => site,
+        Some(Err(error)) => {
+            // It is no mistake of the command line, and it is proved that nothing runs.
+            eprintln!("error: {error}");
+            return Ok(ExitCode::from(3));
+        }
         None => net::client_site(at, options)?,
     };
     let began = Instant::now();

@@ -2,6 +2,7 @@
 //! host, and the end.
 
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,8 +40,8 @@ pub(crate) fn ask(
 /// Which daemon of this host.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DaemonArgs {
-    /// Where its processes are attached [default: $UNAVEZ_SOCKET, or in $XDG_RUNTIME_DIR/unavez,
-    /// /run/unavez or /tmp/unavez-USER]
+    /// Where its processes are attached [default: $UNAVEZ_SOCKET; else in $XDG_RUNTIME_DIR/unavez,
+    /// /run/unavez or /tmp/unavez-UID, where there is one]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
 }
@@ -81,7 +82,9 @@ impl AttachArgs {
 /// What to do if there is no daemon.
 fn advise(error: &AttachError, flag: &str) -> String {
     match error {
-        AttachError::NoDaemon { .. } => {
+        AttachError::NoDaemon { error: why, .. }
+            if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
+        {
             format!("{error}; start `unavezd`, or say where with {flag} or $UNAVEZ_SOCKET")
         }
         error => error.to_string(),

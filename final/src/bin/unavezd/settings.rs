@@ -25,17 +25,17 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where to listen; other hosts must reach it [default: 0.0.0.0:7373]
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = address)]
     listen: Option<SocketAddr>,
     /// The address that ports bear, if others reach it by another one
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = address)]
     advertise: Option<SocketAddr>,
     /// Where it keeps who it is [default: $STATE_DIRECTORY; /var/lib/unavez for root; else
     /// $XDG_STATE_HOME/unavez or ~/.local/state/unavez]
     #[arg(long, value_name = "DIRECTORY")]
     state: Option<PathBuf>,
-    /// Where processes come [default: $UNAVEZ_SOCKET; else unavezd.sock in $XDG_RUNTIME_DIR/unavez, in
-    /// /run/unavez if that is there, or in /tmp/unavez-UID]
+    /// Where processes come [default: $UNAVEZ_SOCKET; else unavezd.sock in /run/unavez, for root or if
+    /// that is its user's; else in $XDG_RUNTIME_DIR/unavez or /tmp/unavez-UID]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// Serve this user's processes, too, beside its own user's and root's; may be given again
@@ -45,7 +45,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "GROUP")]
     allow_group: Vec<String>,
     /// How many processes are served at most [default: 4096]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
     processes_max: Option<usize>,
     /// For a local network: no packet lives for more than 2 s, and few are lost
     #[arg(long)]
@@ -111,8 +111,8 @@ impl Cli {
             listen: self.listen.or(file.listen).unwrap_or(usual.listen),
             advertise: self.advertise.or(file.advertise),
             socket: self.socket.or(file.socket),
-            allow_users: numbers(&[file.allow_users, self.allow_user].concat(), user)?,
-            allow_groups: numbers(&[file.allow_groups, self.allow_group].concat(), group)?,
+            allow_users: numbers(&[file.allow_users, self.allow_user].concat(), "user", user)?,
+            allow_groups: numbers(&[file.allow_groups, self.allow_group].concat(), "group", group)?,
             processes_max: processes_max.unwrap_or(usual.processes_max),
             config: if self.lan || file.lan { Config::lan() } else { usual.config },
             ..usual
@@ -142,12 +142,24 @@ fn usual_state() -> Option<PathBuf> {
     states.map(|states| states.join("unavez"))
 }
 
-fn numbers(names: &[String], find: impl Fn(&str) -> Option<u32>) -> Result<Vec<u32>, String> {
+fn numbers(
+    names: &[String],
+    what: &str,
+    find: impl Fn(&str) -> Option<u32>,
+) -> Result<Vec<u32>, String> {
     let number = |name: &String| {
         let number = name.parse().ok().or_else(|| find(name));
-        number.ok_or_else(|| format!("nobody is called \"{name}\" here"))
+        number.ok_or_else(|| format!("there is no {what} \"{name}\" here"))
     };
     names.iter().map(number).collect()
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "an address is IP:PORT, like 0.0.0.0:7373 or [::]:7373")
+}
+
+fn at_least_one(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|number| *number > 0).ok_or("it is a number from 1")
 }
 
 fn user(name: &str) -> Option<u32> {

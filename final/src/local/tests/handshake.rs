@@ -154,7 +154,7 @@ fn no_daemon_is_an_error() {
     fs::write(&file, "").unwrap();
     for path in [place.path().join("none"), file.clone(), place.path().join("n".repeat(200))] {
         let error = attach(&path, Kind::Shm).unwrap_err().to_string();
-        assert!(error.starts_with("no daemon at /"), "{error}");
+        assert!(error.starts_with("no daemon is reached at /"), "{error}");
     }
     assert!(Listener::bind(&file).is_err(), "it is somebody's");
     assert!(file.exists());
