@@ -12,11 +12,11 @@ pub(super) const PORTS_MAX: usize = 256;
 pub(super) const WAITING_MAX: usize = 256;
 /// How many messages wait for a process that watches the calls before lines are lost to it: less than
 /// would keep it from being read.
-pub(super) const LINES_MAX: usize = WAITING_MAX / 2;
+pub(super) const LINES_MAX: usize = 128;
 /// How many messages of one process are read in a turn; then it is the others' turn.
 pub(super) const TURN_MAX: usize = 32;
 /// How many messages of a process are read at its end (R28): as many as any channel holds.
-pub(super) const LAST_MAX: usize = 1 << 12;
+pub(super) const LAST_MAX: usize = 4096;
 /// While datagrams come one by one, Receive looks for a second behind the first once in so many times.
 pub(super) const LOOK_EVERY: u32 = 8;
 /// How many datagrams are read before others may enter.

@@ -1,6 +1,7 @@
 use std::os::fd::OwnedFd;
 use std::{fs, thread};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use rustix::io::Errno;
 use rustix::net::{
@@ -104,4 +105,36 @@ fn lower_limit(pid: nix::unistd::Pid, limit: nix::libc::rlimit) {
         )
     };
     assert_eq!(done, 0);
+}
+
+/// Ten thousand processes come at once, and stay, where three hundred may: these are attached, all others
+/// are told why not, and nothing is left over.
+#[test]
+fn ten_thousand_come_at_once() {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    if most < 11_000 {
+        return println!("skipped: only {most} files may be open");
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    let place = Place::new();
+    let daemon = place.start(&["--processes-max", "300", "--log", "error"]);
+    let before = descriptors(daemon.pid());
+    let crowd: Vec<OwnedFd> = thread::scope(|scope| {
+        let comes = |_| {
+            let socket = open(&place).unwrap();
+            // Whoever is refused already cannot say it.
+            let _ = send(&socket, b"UVld\0\x01\0\0\0\0", SendFlags::NOSIGNAL);
+            socket
+        };
+        let part = || scope.spawn(move || (0..1250).map(comes).collect::<Vec<_>>());
+        let parts = [(); 8].map(|()| part());
+        parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
+    });
+    let answers: Vec<Vec<u8>> = crowd.iter().map(hear).collect();
+    let welcome = answers.iter().filter(|answer| answer[6..10] == [0; 4]).count();
+    let refused = answers.iter().filter(|answer| answer[6..10] == [0, 0, 0, 1]).count();
+    assert_eq!((welcome, refused), (300, 9700));
+    drop(crowd);
+    until(|| descriptors(daemon.pid()) == before);
+    drop(place.attach(0));
 }
