@@ -137,6 +137,10 @@ fn finish_leaves_nothing_behind() {
         server.finish();
         assert_eq!(serves.join().unwrap(), (10, SiteError::Closed));
     });
+    // Where nobody has waited, too.
+    let idle = IpcServer::new(&site).unwrap();
+    idle.finish();
+    assert_eq!(idle.receive_request_timeout(LONG).map(drop), Err(SiteError::Closed));
     let late = client.send_request(RawMsg::from("late").timeout(LONG)).unwrap();
     drop(server);
     let error = client.receive_reply_of(late).unwrap_err();
