@@ -184,10 +184,10 @@ impl Calls {
     }
 
     /// Asks a new daemon for all that wait, in the order in which they were asked for.
-    pub(super) fn resume(&mut self, mut say: impl FnMut(&Up, &[u8]) -> u64) {
+    pub(super) fn resume(&mut self, mut say: impl FnMut(&Up, &[u8]) -> Option<u64>) {
         for call in self.names() {
             if let Some(asked) = self.open.get_mut(&call) {
-                asked.sent = Some(say(&asked.up, &asked.body));
+                asked.sent = say(&asked.up, &asked.body);
             }
         }
         self.plan();

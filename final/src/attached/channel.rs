@@ -41,11 +41,16 @@ impl Channel {
         }
     }
 
-    pub(super) fn say(&mut self, up: &Up, body: &[u8], buffer: &mut Vec<u8>) -> u64 {
+    /// Says something; the number of the message. `None` if it is broken: after one that failed nothing
+    /// may follow, for the daemon counts only what it takes.
+    pub(super) fn say(&mut self, up: &Up, body: &[u8], buffer: &mut Vec<u8>) -> Option<u64> {
+        if self.is_broken {
+            return None;
+        }
         up.encode(body, buffer);
         let said = self.outbox.push(buffer);
         self.ring_if(said);
-        self.outbox.pushed()
+        Some(self.outbox.pushed())
     }
 
     pub(super) fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<bool, Broken> {

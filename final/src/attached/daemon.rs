@@ -100,8 +100,8 @@ impl Daemon {
     /// Says something, if there is a daemon; the number of the message.
     pub(super) fn say(&mut self, up: &Up, body: &[u8]) -> Option<u64> {
         let Daemon { channel, buffer, shared, .. } = self;
-        let channel = channel.as_mut().filter(|channel| !channel.is_broken())?;
-        let number = channel.say(up, body, buffer);
+        let channel = channel.as_mut()?;
+        let number = channel.say(up, body, buffer)?;
         // Whoever sleeps on the word would not hear that there is room again.
         if channel.outbox.waiting() == 1
             && let Some(word) = &*shared.word.lock().expect(UNBROKEN)
@@ -171,13 +171,8 @@ impl Daemon {
         for serial in self.abandoned.drain() {
             self.jobs.remove(&serial);
         }
-        let finished: Vec<_> = self.own_jobs.drain().collect();
-        self.ports.lose();
-        for (_, job) in finished {
-            if let OwnJob::Finish(port) = job {
-                self.tell_if_done(port);
-            }
-        }
+        self.own_jobs.clear();
+        self.told.finished.extend(self.ports.lose());
         // It looks for the next one.
         self.shared.background.ring();
     }

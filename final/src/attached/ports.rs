@@ -162,8 +162,9 @@ impl Ports {
         port.at
     }
 
-    /// The daemon is gone, and what it has handed over is nobody's.
-    pub(super) fn lose(&mut self) {
+    /// The daemon is gone, and what it has handed over is nobody's. Ports that take no more: whoever waits
+    /// there waits in vain.
+    pub(super) fn lose(&mut self) -> Vec<ServerPort> {
         for port in self.ports.values_mut() {
             port.at = None;
             port.free = 0;
@@ -177,6 +178,7 @@ impl Ports {
         self.own_names.clear();
         self.lost.extend(self.in_hand.drain());
         self.takes = 0;
+        self.ports.keys().copied().filter(|own| self.is_done(*own)).collect()
     }
 
     // ---- requests
@@ -345,5 +347,28 @@ mod tests {
         assert_eq!(take(&mut ports, own, 2), call);
         ports.reply(own, call).unwrap();
         assert_eq!(ports.takes, ports.ports[&own].free);
+    }
+
+    /// A port is finished while a request that was handed over waits there, or another one may come, when
+    /// the daemon goes: nothing comes any more, and threads that wait there are told.
+    #[test]
+    fn a_finished_port_ends_with_its_daemon() {
+        for free in [1, 2] {
+            let mut ports = Ports::default();
+            ports.allow(10);
+            let own = ports.open(named(7));
+            ports.waits(own, true);
+            ports.waits(own, true);
+            assert_eq!(ports.feed(own), Some((ServerPort(7), 2)));
+            for seq in 0..free {
+                let call = CallId { client: ClientId::default(), seq };
+                let came =
+                    Came { call, body: Bytes::new(), flags: Flags::NONE, patience_ends: None };
+                ports.came(ServerPort(7), came).unwrap();
+            }
+            ports.finish(own);
+            assert!(!ports.is_done(own));
+            assert_eq!(ports.lose(), [own]);
+        }
     }
 }
