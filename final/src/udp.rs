@@ -13,12 +13,12 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use rustix::net::sockopt::{
-    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, Timeout, set_ip_mtu_discover,
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, Timeout, ip_mtu, ipv6_mtu, set_ip_mtu_discover,
     set_ipv6_mtu_discover, set_socket_timeout,
 };
 use rustix::net::{RecvFlags, SendFlags, recvfrom, sendto};
 
-use crate::protocol::{DATAGRAM_MAX, Time};
+use crate::protocol::{DATAGRAM_LARGEST, DATAGRAM_MAX, Time};
 
 /// What the kernel keeps of what has come and is not read yet, in bytes: some thousands of small
 /// packets, if it grants that much.
@@ -31,7 +31,7 @@ const BLOCKED_MAX: Duration = Duration::from_millis(128);
 const BLOCKED_MIN: Duration = Duration::from_millis(16);
 
 /// What a datagram is read into: one byte more than it may have, so that a longer one is seen to be.
-pub(crate) type Buffer = Box<[u8; DATAGRAM_MAX + 1]>;
+pub(crate) type Buffer = Box<[u8; DATAGRAM_LARGEST + 1]>;
 
 /// A UDP socket. Only [`Socket::sleep`] blocks.
 #[derive(Debug)]
@@ -209,8 +209,32 @@ fn waker(mut address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 pub(crate) fn buffer() -> Buffer {
-    Box::new([0; DATAGRAM_MAX + 1])
+    Box::new([0; DATAGRAM_LARGEST + 1])
 }
+
+/// How large datagrams leave this machine for there, in bytes, and whether it is certain that they
+/// arrive: within this machine.
+pub(crate) fn path_to(to: SocketAddr) -> (usize, bool) {
+    if to.ip().is_loopback() {
+        return (LOOPBACK_DATAGRAM, true);
+    }
+    let any = if to.is_ipv4() {
+        (Ipv4Addr::UNSPECIFIED, 0).into()
+    } else {
+        (Ipv6Addr::UNSPECIFIED, 0).into()
+    };
+    let any: SocketAddr = any;
+    let mtu = UdpSocket::bind(any).and_then(|socket| {
+        socket.connect(to)?;
+        Ok(if to.is_ipv4() { ip_mtu(&socket)? } else { ipv6_mtu(&socket)? })
+    });
+    let headers = if to.is_ipv4() { 28 } else { 48 };
+    let datagram = mtu.map_or(DATAGRAM_MAX, |mtu| (mtu as usize).saturating_sub(headers));
+    (datagram.clamp(DATAGRAM_MAX, DATAGRAM_LARGEST), false)
+}
+
+/// Two of them are in the receiver's buffer, and two on their way there.
+const LOOPBACK_DATAGRAM: usize = 32 << 10;
 
 fn reports(error: &io::Error) -> bool {
     use ErrorKind::{ConnectionRefused, HostUnreachable, Interrupted, NetworkUnreachable};

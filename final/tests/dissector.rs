@@ -11,18 +11,19 @@ use std::process::Command;
 use crc32c::{crc32c, crc32c_append};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use samples::{KINDS, bytes, number, samples};
-use unavez::protocol::{Flags, Grant, Kind, Packet, Token, packets};
+use unavez::protocol::{Credit, Flags, Fragment, Grant, Kind, Packet, Token, pieces};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/unavez.lua");
 /// Fields that all packets have.
-const HEADER: [&str; 19] = [
+const HEADER: [&str; 20] = [
     "magic",
     "version",
-    "reserved",
+    "form",
     "length",
     "flags",
     "flags.idempotent",
     "flags.ordered",
+    "flags.begins",
     "checksum",
     "attempt",
     "client.site",
@@ -37,7 +38,7 @@ const HEADER: [&str; 19] = [
     "kind",
 ];
 /// Fields that some kinds have.
-const OTHERS: [&str; 20] = [
+const OTHERS: [&str; 25] = [
     "floor",
     "predecessor",
     "patience",
@@ -57,6 +58,11 @@ const OTHERS: [&str; 20] = [
     "ran",
     "reason",
     "fate",
+    "building",
+    "newest",
+    "granted",
+    "room",
+    "stalled",
     "body",
 ];
 
@@ -87,7 +93,7 @@ fn several_packets_of_a_datagram_are_shown() {
     let Some(shown) = tshark(&[all, bad.concat()], &names) else { return };
     let lengths: Vec<String> =
         samples().iter().map(|packet| packet.encoded_len().to_string()).collect();
-    assert_eq!(shown[0], ["0,1,2,3,4,5,6,7,8,9,10,11", &lengths.join(","), ""]);
+    assert_eq!(shown[0], ["0,1,2,3,4,5,6,7,8,9,10,11,12,13", &lengths.join(","), ""]);
     assert_eq!(shown[1][0], "0,1");
     assert_eq!(shown[1][2], "1");
 }
@@ -109,12 +115,12 @@ fn what_the_library_drops_is_shown_as_malformed() {
     // Cut, changed, lengthened and made up, most of them with length and checksum put right: nothing
     // makes an error of Lua, and exactly those are malformed that the library drops.
     let datagrams = damaged();
-    let Some(shown) = tshark(&datagrams, &["kind", "malformed", "_ws.lua.error"]) else { return };
+    let Some(shown) = tshark(&datagrams, &["form", "malformed", "_ws.lua.error"]) else { return };
     assert_eq!(shown.len(), datagrams.len());
     let mut dropped = 0;
     for (datagram, shown) in datagrams.iter().zip(shown) {
         assert_eq!(shown[2], "", "an error of Lua: {datagram:02x?}");
-        let good = packets(datagram).all(|packet| packet.is_ok());
+        let good = pieces(datagram).all(|piece| piece.is_ok());
         let shown_good = !shown[0].is_empty() && shown[1].is_empty();
         assert_eq!(shown_good, good, "{shown:?}: {datagram:02x?}");
         dropped += usize::from(!good);
@@ -126,8 +132,9 @@ fn what_the_library_drops_is_shown_as_malformed() {
 fn damaged() -> Vec<Vec<u8>> {
     let mut random = StdRng::seed_from_u64(1);
     let mut datagrams = Vec::new();
-    for packet in samples() {
-        let good = bytes(&packet);
+    let mut good: Vec<Vec<u8>> = samples().iter().map(bytes).collect();
+    good.push(fragment());
+    for good in good {
         datagrams.extend((1..good.len()).map(|length| good[..length].to_vec()));
         datagrams.extend((76..good.len()).map(|length| sealed(&good[..length])));
         datagrams.push(sealed(&[&good[..], b"more"].concat()));
@@ -148,6 +155,25 @@ fn damaged() -> Vec<Vec<u8>> {
         datagrams.push(sealed(&garbage));
     }
     datagrams
+}
+
+/// A piece of a large message.
+fn fragment() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let body: &[u8] = b"a piece of a message";
+    Fragment { tag: 0xa1a2_a3a4_a5a6_a7a8, serial: 3, offset: 1068, asks: true, body }
+        .encode(&mut bytes);
+    bytes
+}
+
+#[test]
+fn fragments_are_shown() {
+    // A packet and a fragment in one datagram.
+    let both = [bytes(&samples()[0]), fragment()].concat();
+    let names = ["form", "tag", "serial", "offset", "flags.asks", "_ws.col.Info"];
+    let Some(shown) = tshark(&[both], &names) else { return };
+    assert_eq!(shown[0][..5], ["0,1", "0xa1a2a3a4a5a6a7a8", "3", "1068", "1"]);
+    assert!(shown[0][5].ends_with("FRAGMENT a1a2 1068..1088"), "{shown:?}");
 }
 
 /// With magic, version, length and checksum put right, if it has room for a header.
@@ -171,11 +197,12 @@ fn expected(packet: &Packet) -> Vec<(&'static str, String)> {
     let mut all = vec![
         ("magic", "UV".into()),
         ("version", "1".into()),
-        ("reserved", "0".into()),
+        ("form", "0".into()),
         ("length", encoded.len().to_string()),
         ("flags", format!("{:#06x}", flags.0)),
         ("flags.idempotent", u8::from(flags.has(Flags::IDEMPOTENT)).to_string()),
         ("flags.ordered", u8::from(flags.has(Flags::ORDERED)).to_string()),
+        ("flags.begins", u8::from(flags.has(Flags::BEGINS)).to_string()),
         ("checksum", format!("{checksum:#010x}")),
         ("attempt", attempt.to_string()),
         ("client.site", format!("{:#018x}", client.site.0)),
@@ -231,7 +258,24 @@ fn expected_of_kind(kind: &Kind) -> Vec<(&'static str, String)> {
         Kind::Challenge { token } => of_token(token).into(),
         Kind::Aborted { fate } => vec![("fate", (fate as u32).to_string())],
         Kind::NoCall | Kind::WrongSite => vec![],
+        Kind::Credit { credit } => of_credit(credit).into(),
+        Kind::Fetch { floor, token, credit } => {
+            let mut all = vec![("floor", floor.to_string())];
+            all.extend(of_token(token));
+            all.extend(of_credit(credit));
+            all
+        }
     }
+}
+
+fn of_credit(credit: Credit) -> [(&'static str, String); 5] {
+    [
+        ("building", credit.building.to_string()),
+        ("newest", credit.newest.to_string()),
+        ("granted", credit.granted.to_string()),
+        ("room", credit.room.to_string()),
+        ("stalled", u8::from(credit.stalled).to_string()),
+    ]
 }
 
 fn of_grant(service: u32, heartbeat: Option<u32>, grant: Grant) -> Vec<(&'static str, String)> {

@@ -166,6 +166,8 @@ impl<S: Setup> Node for Core<S> {
                     packet.encode(&mut datagram);
                     lab::Action::Send { to, label: label(packet), datagram }
                 }
+                // Nobody says anything long here.
+                Action::Fragment { .. } | Action::Path { .. } => continue,
                 Action::Ready { port } => match self.site.take_request(self.now, port) {
                     Some(incoming) => lab::Action::Request {
                         call: Name::Served(incoming.call),

@@ -50,6 +50,8 @@ pub fn cases() -> Vec<Case> {
         full_tables(),
         no_token(),
         moves(),
+        large(),
+        large_and_crashes(),
     ]
 }
 
@@ -65,6 +67,8 @@ fn shown_by(rule: Broken) -> Case {
     match rule {
         Broken::DuplicateRuns | Broken::NeverRetransmits | Broken::KeptReplySilent => one_call(),
         Broken::AnswersFirstAddress => moves(),
+        Broken::HolesIgnored | Broken::LostStaysLost => large(),
+        Broken::HalfBuiltKept => large_and_crashes(),
         Broken::NoHeartbeats | Broken::DuplicateInServiceSilent | Broken::WorkingLate => {
             slow_call()
         }
@@ -359,6 +363,28 @@ fn moves() -> Case {
     case.scenario.demands = Demands { replies: true, remembered: true, calm: None };
     case.faults.fates = vec![Fate::Drop];
     case.faults = case.faults.and(&[(A, Mishap::Move)]);
+    case
+}
+
+/// A request and a reply of some fragments each, after a small call that brings the token.
+fn large() -> Case {
+    let large = CallPlan { size: 3400, reply: 3400, max_reply: 10_000, ..call(30) };
+    let mut case = pair("large messages", vec![call(0), large], 2);
+    case.scenario.demands = Demands { replies: true, remembered: true, calm: None };
+    case
+}
+
+/// A stranger's, and both sides crash on the way.
+fn large_and_crashes() -> Case {
+    let flags = Flags::CERTAIN;
+    let large = CallPlan { flags, size: 3000, reply: 3000, max_reply: 10_000, ..call(0) };
+    let mut case = pair("large messages and crashes", vec![large], 2);
+    case.scenario.weather.leaves = 1472;
+    case.faults = case.faults.and(&[
+        (A, Mishap::Crash(ms(1))),
+        (B, Mishap::Crash(ms(1))),
+        (B, Mishap::ServerDies(0, ms(10))),
+    ]);
     case
 }
 

@@ -108,17 +108,26 @@ impl Ledger {
         let call = packet.call();
         match packet.kind {
             Kind::Request { .. } if packet.server.port.0 != 0 => {
-                let n = parse(&packet.body, b"call ").ok_or("a request of no call")?;
+                let n = parse(packet.whole().1, b"call ").ok_or("a request of no call")?;
                 self.moment += 1;
                 if self.wire.insert(call, n).is_none() {
                     self.entries[n].named_at = self.moment;
                 }
                 self.requested(n, call, packet, now)
             }
-            Kind::Working { .. } | Kind::Busy { .. } | Kind::NoCall => {
+            // So is that a large reply begins.
+            Kind::Reply { .. } if packet.whole().0 > packet.body.len() => {
+                if let Some(n) = self.wire.get(&call) {
+                    self.entries[*n].working = true;
+                }
+                Ok(())
+            }
+            // That more has come of a large request is as good as that it is at work.
+            Kind::Working { .. } | Kind::Busy { .. } | Kind::NoCall | Kind::Credit { .. } => {
                 if let Some(n) = self.wire.get(&call) {
                     let entry = &mut self.entries[*n];
-                    entry.working |= matches!(packet.kind, Kind::Working { .. });
+                    let more = matches!(packet.kind, Kind::Working { .. } | Kind::Credit { .. });
+                    entry.working |= more;
                     entry.put_off |= !matches!(packet.kind, Kind::Working { .. });
                 }
                 Ok(())
@@ -159,7 +168,7 @@ impl Ledger {
         let n = parse(body, b"call ").ok_or("a request of no call is handed over")?;
         let (plan, entry) = (&self.plans[n], &mut self.entries[n]);
         let issued = entry.issued.ok_or_else(|| format!("call {n} runs and was never made"))?;
-        if self.wire.get(&call) != Some(&n) || plan.size.max(body.len()) != body.len() {
+        if self.wire.get(&call) != Some(&n) || body.len() < plan.size || !is_right(body) {
             return Err(format!("call {n} runs under another's name"));
         }
         // A name is asked of whichever site is at the address by then.
@@ -212,7 +221,8 @@ impl Ledger {
         match outcome {
             Outcome::Reply(body) => {
                 let idempotent = plan.flags.has(Flags::IDEMPOTENT);
-                if parse(body, b"answer ") != Some(n) || body.len() < plan.reply {
+                if parse(body, b"answer ") != Some(n) || body.len() < plan.reply || !is_right(body)
+                {
                     return Err(format!("call {n} gets another's reply"));
                 }
                 if handed != 1 && !(idempotent && handed > 1) {
@@ -274,6 +284,22 @@ impl Ledger {
             None => Ok(()),
         }
     }
+}
+
+/// These words, and as many bytes behind them as are wanted, no two pieces alike.
+pub(crate) fn filled(words: String, len: usize) -> Vec<u8> {
+    let mut body = words.into_bytes();
+    let began = body.len();
+    let seed = body.iter().fold(0, |seed: u32, byte| seed.wrapping_mul(31) + u32::from(*byte));
+    let byte = |i: usize| ((seed ^ i as u32).wrapping_mul(0x9e37_79b1) >> 24) as u8 | 0x80;
+    body.extend((began..len).map(byte));
+    body
+}
+
+/// Whether a body is what was made of its words.
+fn is_right(body: &[u8]) -> bool {
+    let words = body.iter().take_while(|byte| byte.is_ascii()).copied().collect();
+    String::from_utf8(words).is_ok_and(|words| filled(words, body.len()) == body)
 }
 
 /// The number behind this word.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use unavez::protocol::Time;
+use unavez::protocol::{DATAGRAM_MAX, Time};
 
 use crate::scenario::{Fate, Fault, Scenario, Weather};
 
@@ -51,6 +51,7 @@ impl Network {
             Some(Fate::Delay(by)) => vec![by],
             Some(Fate::Double(by)) => vec![self.usual(), by],
             None if self.chance(self.weather.loss) => vec![],
+            None if len > self.weather.passes.max(DATAGRAM_MAX) => vec![],
             None => vec![self.usual()],
         };
         if !delays.is_empty() && self.chance(self.weather.double) {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use unavez::protocol::{CallId, ProcessId, Request, Target, Time};
 
 use crate::host::Service;
-use crate::ledger::Breach;
+use crate::ledger::{Breach, filled};
 use crate::world::{Due, World};
 
 impl World<'_> {
@@ -21,8 +21,7 @@ impl World<'_> {
             true => Target::Name { at: self.hosts[at].address, name: name(service) },
             false => Target::Port(port),
         };
-        let mut body = format!("call {n}").into_bytes();
-        body.resize(body.len().max(plan.size), b'.');
+        let body = filled(format!("call {n}"), plan.size);
         let (flags, patience, max_reply) = (plan.flags, plan.patience, plan.max_reply);
         let request = Request { body: body.into(), flags, patience, max_reply };
         let process = self.hosts[host].clients[plan.from.1];
@@ -79,8 +78,7 @@ impl World<'_> {
         let service: &mut Service = &mut self.hosts[host].services[index];
         let Some(n) = service.hands.remove(&call) else { return Ok(()) };
         let k = service.answers.remove(&call).unwrap_or_default();
-        let mut body = format!("answer {n}.{k}").into_bytes();
-        body.resize(body.len().max(self.ledger.plan(n).reply), b'.');
+        let body = filled(format!("answer {n}.{k}"), self.ledger.plan(n).reply);
         let mut answered = Ok(());
         self.with_site(host, |site, now| {
             answered = site.send_reply(now, port, call, Bytes::from(body));

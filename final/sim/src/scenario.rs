@@ -161,6 +161,11 @@ pub struct Weather {
     pub damage: u32,
     /// That the kernel refuses to send it.
     pub unsent: u32,
+    /// How large datagrams leave a site, as it knows, and how large ones the network carries, in bytes,
+    /// if that is more than what every network does.
+    pub leaves: usize,
+    /// See there.
+    pub passes: usize,
 }
 
 /// What must hold besides the promise, where it can.

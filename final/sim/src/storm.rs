@@ -112,6 +112,10 @@ impl Maker {
             busy_after: self.millis(5, 100),
             calls_max: if tight { self.pick(&[16, 400]) } else { 4096 },
             ports_max: self.pick(&[1, 2, 128]),
+            message_max: self.pick(&[40, 64]) * BODY_MAX,
+            building_max: if tight { 80 * BODY_MAX } else { 1 << 24 },
+            building_per_address_max: if tight { 64 * BODY_MAX } else { 1 << 24 },
+            credit_max: self.pick(&[131_072, 1 << 20]),
             // So few that some strangers are taken for evicted ones.
             evicted_len: self.pick(&[8, 64, 4096]),
             ..Config::default()
@@ -169,7 +173,7 @@ impl Maker {
             flags = if self.chance(often) { flags | flag } else { flags };
         }
         let patience = if self.chance(150) { None } else { Some(self.millis(50, 4000)) };
-        let max_reply = if self.chance(50) { 4 } else { config.reply_max as u32 };
+        let max_reply = if self.chance(50) { 4 } else { config.message_max as u32 };
         CallPlan {
             at: self.millis(0, SPAN_MS),
             from: (from, self.random.random_range(0..hosts[from].clients)),
@@ -179,8 +183,8 @@ impl Maker {
             flags,
             patience,
             max_reply,
-            size: if self.chance(100) { self.upto(BODY_MAX) } else { 0 },
-            reply: if self.chance(150) { self.upto(BODY_MAX + 100) } else { 0 },
+            size: self.size(100),
+            reply: self.size(150),
             service: match self.upto(3) {
                 0 | 1 => Duration::ZERO,
                 2 => self.millis(0, 100),
@@ -188,6 +192,17 @@ impl Maker {
             },
             heeds: self.chance(500),
             cancel: self.chance(if many { 200 } else { 30 }).then(|| self.millis(0, 500)),
+        }
+    }
+
+    /// Of most messages none is given; some have one datagram, some a few, few many.
+    fn size(&mut self, given: u32) -> usize {
+        match self.chance(given) {
+            false => 0,
+            true => {
+                let max = self.pick(&[BODY_MAX, BODY_MAX + 100, 8 * BODY_MAX, 60 * BODY_MAX]);
+                self.upto(max)
+            }
         }
     }
 
@@ -254,6 +269,8 @@ impl Maker {
             late: 50 * strength,
             damage: self.pick(&[0, 10]),
             unsent: self.pick(&[0, 0, 30]),
+            leaves: self.pick(&[0, 1472, 9000]),
+            passes: self.pick(&[0, 1472, 9000]),
         }
     }
 

@@ -10,8 +10,11 @@ impl World<'_> {
     pub(crate) fn check_tables(&self, host: usize) -> Result<(), Breach> {
         let Some(site) = &self.hosts[host].site else { return Ok(()) };
         let (entries, config) = (site.entries(), &self.scenario.config);
-        let timers =
-            2 * entries.calls + entries.client_ports + entries.records + entries.tombstones;
+        let timers = 2 * entries.calls
+            + entries.client_ports
+            + entries.records
+            + entries.tombstones
+            + entries.building;
         let records_max = self.calm().map_or(config.records_max, |calm| calm.records_max);
         // Those of the site itself, which asks for names, come on top: one for each name.
         let held = entries.calls <= 2 * config.calls_max

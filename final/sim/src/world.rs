@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use unavez::protocol::{Action, CallId, Datagrams, Note, Packet, ProcessId, Site, Time};
+use unavez::protocol::{Action, CallId, Datagrams, Fragment, Note, Packet, ProcessId, Site, Time};
 
 use crate::host::Host;
 use crate::ledger::{Breach, Ledger};
@@ -55,6 +55,12 @@ pub(crate) enum Due {
     Revive { host: usize, life: u32, service: usize },
     Thaw(usize),
     Drive(usize),
+}
+
+/// What a core wants sent.
+enum Sent {
+    Packet(Packet),
+    Fragment(Fragment),
 }
 
 /// What is due next: a place in the world's queue, or a site.
@@ -255,21 +261,28 @@ impl<'a> World<'a> {
             event(site, now);
         }
         loop {
-            let mut packets = Vec::new();
+            let mut sent = Vec::new();
             while let Some(action) = self.hosts[host].site.as_mut().and_then(Site::poll_action) {
-                self.act(host, action, &mut packets)?;
+                self.act(host, action, &mut sent)?;
             }
-            if packets.is_empty() {
+            if sent.is_empty() {
                 return Ok(());
             }
-            self.send(host, packets)?;
+            self.send(host, sent)?;
         }
     }
 
-    fn send(&mut self, host: usize, packets: Vec<(SocketAddr, Packet)>) -> Result<(), Breach> {
+    fn send(&mut self, host: usize, sent: Vec<(SocketAddr, Sent)>) -> Result<(), Breach> {
         let mut joined = Datagrams::default();
         let mut together = Vec::new();
-        for (to, packet) in packets {
+        for (to, sent) in sent {
+            let packet = match sent {
+                Sent::Packet(packet) => packet,
+                Sent::Fragment(fragment) => {
+                    self.transmit_fragment(host, to, &fragment);
+                    continue;
+                }
+            };
             let mut full = None;
             joined.push(to, &packet, |to, bytes| full = Some((to, bytes.to_vec())));
             if let Some((to, bytes)) = full {
@@ -303,6 +316,30 @@ impl<'a> World<'a> {
             self.trace.line(self.now, host, || format!("not sent: {}", label(&packets)));
             return Ok(());
         }
+        self.carry(host, to, bytes, || label(&packets));
+        Ok(())
+    }
+
+    fn transmit_fragment(&mut self, host: usize, to: SocketAddr, fragment: &Fragment) {
+        self.run.points.push(Point::Packet(self.network.datagrams + 1));
+        if self.network.unsent().is_some() {
+            let site = self.hosts[host].site.as_mut().expect("it sends");
+            site.handle_too_large(to);
+            self.trace.line(self.now, host, || format!("not sent: {fragment}"));
+            return;
+        }
+        let mut bytes = Vec::new();
+        fragment.encode(&mut bytes);
+        self.carry(host, to, bytes, || fragment.to_string());
+    }
+
+    fn carry(
+        &mut self,
+        host: usize,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+        label: impl FnOnce() -> String,
+    ) {
         let transit = self.network.transit(self.now, bytes.len());
         self.run.datagrams += 1;
         let cut = self.now < self.hosts[host].cut_until;
@@ -311,7 +348,7 @@ impl<'a> World<'a> {
             let times: Vec<Time> = arrivals.iter().map(|(at, _)| *at).collect();
             let receiver = self.hosts.iter().position(|host| host.address == to);
             let way = (self.now, host, receiver);
-            self.trace.sent(way, &label(&packets), &times, transit.late);
+            self.trace.sent(way, &label(), &times, transit.late);
         }
         for (at, damage) in arrivals {
             let mut bytes = bytes.clone();
@@ -321,7 +358,6 @@ impl<'a> World<'a> {
             self.flying += 1;
             self.schedule(at, Due::Arrival { to, from: self.hosts[host].address, bytes });
         }
-        Ok(())
     }
 
     // ---- what a core wants done
@@ -330,10 +366,17 @@ impl<'a> World<'a> {
         &mut self,
         host: usize,
         action: Action,
-        packets: &mut Vec<(SocketAddr, Packet)>,
+        sent: &mut Vec<(SocketAddr, Sent)>,
     ) -> Result<(), Breach> {
         match action {
-            Action::Send { to, packet } => packets.push((to, packet)),
+            Action::Send { to, packet } => sent.push((to, Sent::Packet(packet))),
+            Action::Fragment { to, fragment } => sent.push((to, Sent::Fragment(fragment))),
+            Action::Path { to } => {
+                let (now, leaves) = (self.hosts[host].now(self.now), self.scenario.weather.leaves);
+                if let Some(site) = &mut self.hosts[host].site {
+                    site.handle_path(now, to, leaves, false);
+                }
+            }
             Action::End { process, call, outcome } => {
                 let clocks = (self.hosts[host].now(self.now), self.hosts[host].clock.stalled());
                 let n = self.ledger.ended((host, call, process), &outcome, clocks)?;

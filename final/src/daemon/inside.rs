@@ -163,6 +163,8 @@ impl Inside {
     fn act(&mut self, action: Action) {
         match action {
             Action::Send { to, packet } => self.network.send(to, &packet),
+            Action::Fragment { to, fragment } => self.network.send_fragment(to, &fragment),
+            Action::Path { to } => self.network.tell_path(&mut self.site, to),
             Action::End { process, call, outcome } => self.end_call(process, call, &outcome),
             Action::Ready { port } => self.ready.push_back(port),
             Action::Cancelled { port, call } => self.cancelled(port, call),

@@ -167,7 +167,7 @@ impl Daemon {
                     calls_max: options.process_calls_max,
                     takes_max: limits::TAKES_MAX,
                     patience_default: config.patience_default,
-                    reply_max: config.reply_max as u32,
+                    reply_max: config.message_max as u32,
                 },
             },
             state,

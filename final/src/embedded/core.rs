@@ -46,6 +46,8 @@ impl Core {
     fn follow(&mut self, action: Action, desk: &mut Desk) {
         match action {
             Action::Send { to, packet } => self.network.send(to, &packet),
+            Action::Fragment { to, fragment } => self.network.send_fragment(to, &fragment),
+            Action::Path { to } => self.network.tell_path(&mut self.site, to),
             Action::End { call, outcome, .. } => {
                 self.network.trace().ended(&outcome);
                 desk.end(call, end_of(outcome));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::trace::Trace;
 use crate::clock;
 use crate::link::{Link, Way};
-use crate::protocol::{Datagrams, Packet, Site, Time, packets};
+use crate::protocol::{Datagrams, Fragment, Packet, Site, Time, packets};
 use crate::udp::{self, Buffer, Socket, Unsent};
 
 #[derive(Debug)]
@@ -41,6 +41,21 @@ impl Network {
         self.trace.sent(to, packet);
         let Network { socket, datagrams, out, .. } = self;
         datagrams.push(to, packet, |to, datagram| out.send(socket, to, datagram));
+    }
+
+    pub(crate) fn send_fragment(&mut self, to: SocketAddr, fragment: &Fragment) {
+        self.trace.sent_fragment(to, fragment);
+        let Network { socket, datagrams, out, .. } = self;
+        datagrams.flush(|to, datagram| out.send(socket, to, datagram));
+        let mut bytes = Vec::with_capacity(fragment.encoded_len());
+        fragment.encode(&mut bytes);
+        out.send(socket, to, &bytes);
+    }
+
+    /// How large datagrams may be on this way.
+    pub(crate) fn tell_path(&mut self, site: &mut Site, to: SocketAddr) {
+        let (datagram, certain) = udp::path_to(to);
+        site.handle_path(clock::now(), to, datagram, certain);
     }
 
     /// All that was sent leaves. `true` if the core was told of packets that did not: it may have more to

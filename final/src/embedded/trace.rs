@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use tracing::{Level, Span, debug, enabled, info_span, trace};
 
 use crate::clock;
-use crate::protocol::{Note, Outcome, Packet, ServerPort, SiteId, Time};
+use crate::protocol::{Fragment, Note, Outcome, Packet, ServerPort, SiteId, Time};
 
 #[derive(Debug)]
 pub(crate) struct Trace {
@@ -65,6 +65,11 @@ impl Trace {
     pub(crate) fn sent(&self, to: SocketAddr, packet: &Packet) {
         trace!(target: "unavez::packet", parent: &self.span, %to, %packet, "sent");
         self.line(|| format!("-> {to}  {packet}"));
+    }
+
+    pub(crate) fn sent_fragment(&self, to: SocketAddr, fragment: &Fragment) {
+        trace!(target: "unavez::packet", parent: &self.span, %to, %fragment, "sent");
+        self.line(|| format!("-> {to}  {fragment}"));
     }
 
     pub(crate) fn came(&self, from: SocketAddr, packet: &Packet) {

@@ -107,7 +107,7 @@ impl RawMsg {
 
     pub(super) fn into_request(self, config: &Config) -> Request {
         let patience = self.timeout_of(config);
-        let max_reply = config.reply_max as u32;
+        let max_reply = config.message_max as u32;
         Request { body: self.body, flags: self.flags, patience, max_reply }
     }
 

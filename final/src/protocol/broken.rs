@@ -114,6 +114,12 @@ rules! {
     AbortLeavesNoMark = "R37",
     /// An ABORT in an evicted client proves.
     AbortOfEvictedProves = "R38",
+    /// A message is whole when its last byte has come.
+    HolesIgnored = "R40",
+    /// A fragment that is lost is not sent again.
+    LostStaysLost = "R41",
+    /// What is half built is kept for ever.
+    HalfBuiltKept = "R43",
 }
 
 impl Config {

@@ -3,6 +3,7 @@
 use super::broken::Broken;
 use std::time::Duration;
 
+use super::fragments::{DATAGRAM_LARGEST, MESSAGE_LARGEST};
 use super::wire::{BODY_MAX, UNLIMITED};
 
 /// The bytes in which evicted clients are usually remembered (R35): 13 million of them before one
@@ -84,8 +85,16 @@ pub struct Config {
     pub server_ports_max: usize,
     /// The longest name of a service, in bytes.
     pub name_max: usize,
-    /// The longest reply, in bytes, that a client takes and a server sends (R32).
-    pub reply_max: usize,
+    /// The longest request and the longest reply, in bytes (R32, R40).
+    pub message_max: usize,
+    /// How many bytes the large requests have that are half built, all together (R43), and those from
+    /// one IP address.
+    pub building_max: usize,
+    /// See there.
+    pub building_per_address_max: usize,
+    /// How many bytes of large messages may be on their way to this site at once (R42): the product of
+    /// bandwidth and delay of a good path, divided among those that come.
+    pub credit_max: usize,
     /// In how many bytes evicted clients are remembered (R35), a multiple of 8.
     pub evicted_len: usize,
     /// The rule that is not kept, for the proof that its loss is seen.
@@ -128,7 +137,10 @@ impl Default for Config {
             ports_max: 128,
             server_ports_max: 4096,
             name_max: 255,
-            reply_max: BODY_MAX,
+            message_max: 64 << 20,
+            building_max: 256 << 20,
+            building_per_address_max: 128 << 20,
+            credit_max: 4 << 20,
             evicted_len: EVICTED_LEN,
             #[cfg(feature = "broken")]
             broken: None,
@@ -181,6 +193,7 @@ impl Config {
             + (self.windows_sum_max / 8) as usize
             + self.records_max * super::tombstone::RECORD_LEN
             + self.bytes_max
+            + self.building_max
             + self.evicted_len
     }
 
@@ -210,7 +223,10 @@ impl Config {
             "a client is remembered while it may send"
         );
         assert!(self.port_life.as_millis() < u128::from(u32::MAX), "a reply carries it in ms");
-        assert!(self.reply_max <= BODY_MAX, "a reply is one datagram");
+        assert!((BODY_MAX..=MESSAGE_LARGEST).contains(&self.message_max), "a gibibyte at most");
+        assert!(self.credit_max >= 2 * DATAGRAM_LARGEST, "two datagrams, so that none waits");
+        assert!(self.message_max <= self.building_per_address_max);
+        assert!(self.building_per_address_max <= self.building_max);
         // Before it stand which request it is, and how long the name is.
         assert!(self.name_max <= BODY_MAX - 12, "a name is asked for in one datagram");
         assert!(self.evicted_len > 0 && self.evicted_len.is_multiple_of(8), "whole words");

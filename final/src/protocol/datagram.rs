@@ -3,7 +3,8 @@
 
 use std::net::SocketAddr;
 
-use super::wire::{DATAGRAM_MAX, Packet, WireError};
+use super::fragments::Fragment;
+use super::wire::{DATAGRAM_MAX, Form, Packet, WireError, unframe};
 
 /// Joins packets into datagrams, in order.
 ///
@@ -48,8 +49,17 @@ impl Datagrams {
     }
 }
 
-/// The packets of a datagram that came from anybody; after the first that is none there are no more.
-pub fn packets(datagram: &[u8]) -> impl Iterator<Item = Result<Packet, WireError>> {
+/// What a datagram is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// A packet.
+    Packet(Packet),
+    /// A piece of a large message.
+    Fragment(Fragment<&'a [u8]>),
+}
+
+/// What a datagram that came from anybody is made of; after the first that is nothing there is no more.
+pub fn pieces(datagram: &[u8]) -> impl Iterator<Item = Result<Piece<'_>, WireError>> {
     let mut rest = datagram;
     let mut first = true;
     std::iter::from_fn(move || {
@@ -57,15 +67,34 @@ pub fn packets(datagram: &[u8]) -> impl Iterator<Item = Result<Packet, WireError
             return None;
         }
         first = false;
-        match Packet::decode(rest) {
-            Ok((packet, used)) => {
+        match read(rest) {
+            Ok((piece, used)) => {
                 rest = &rest[used..];
-                Some(Ok(packet))
+                Some(Ok(piece))
             }
             Err(error) => {
                 rest = &[];
                 Some(Err(error))
             }
         }
+    })
+}
+
+fn read(bytes: &[u8]) -> Result<(Piece<'_>, usize), WireError> {
+    let (form, bytes) = unframe(bytes)?;
+    let piece = match form {
+        Form::Packet => Piece::Packet(Packet::read(bytes)?),
+        Form::Fragment => Piece::Fragment(Fragment::decode(bytes)?),
+    };
+    Ok((piece, bytes.len()))
+}
+
+/// The packets of a datagram that came from anybody, without fragments; after the first piece that is
+/// nothing there are no more.
+pub fn packets(datagram: &[u8]) -> impl Iterator<Item = Result<Packet, WireError>> {
+    pieces(datagram).filter_map(|piece| match piece {
+        Ok(Piece::Packet(packet)) => Some(Ok(packet)),
+        Ok(Piece::Fragment(_)) => None,
+        Err(error) => Some(Err(error)),
     })
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
+use super::config::Config;
+use super::fragments::Outbound;
 use super::note::{Counters, Note};
 use super::site::{Action, Now};
 use super::timers::Timers;
@@ -19,18 +21,25 @@ pub(crate) struct Effects {
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
     pub(crate) trace: bool,
-    actions: VecDeque<Action>,
+    pub(super) outbound: Outbound,
+    pub(super) actions: VecDeque<Action>,
+    pub(super) config: Config,
+    /// How many bytes the socket's buffer takes at once (R42).
+    pub(crate) room: usize,
     random: StdRng,
 }
 
 impl Effects {
-    pub(crate) fn new(now: Now, seed: [u8; 32]) -> Effects {
+    pub(crate) fn new(now: Now, config: Config, seed: [u8; 32]) -> Effects {
         Effects {
             now,
             timers: Timers::default(),
             counters: Counters::default(),
             trace: false,
+            outbound: Outbound::default(),
             actions: VecDeque::new(),
+            config,
+            room: usize::MAX,
             random: StdRng::from_seed(seed),
         }
     }

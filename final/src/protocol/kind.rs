@@ -89,6 +89,35 @@ pub enum Kind {
     },
     /// Server to client: this address is another site; the header names the one refused (R6).
     WrongSite,
+    /// Server to client: what has come of a large request; the body says which bytes (R41).
+    Credit {
+        /// This.
+        credit: Credit,
+    },
+    /// Client to server: what has come of a large reply; the body says which bytes (R41).
+    Fetch {
+        /// See REQUEST.
+        floor: u64,
+        /// See REQUEST.
+        token: Token,
+        /// This.
+        credit: Credit,
+    },
+}
+
+/// How far the sender of a large message may go on, and what is known of what it sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credit {
+    /// Names this reassembly: one that begins anew has another.
+    pub building: u32,
+    /// The last fragment that has come, as its sender counts them; 0 is none but the first packet.
+    pub newest: u32,
+    /// Bytes below this may be sent (R42).
+    pub granted: u32,
+    /// How many bytes the receiver's buffer takes at once.
+    pub room: u32,
+    /// Nothing has come for long: what is missing is lost.
+    pub stalled: bool,
 }
 
 /// What a REPLY and a WORKING allow the client besides.
@@ -161,8 +190,13 @@ impl Flags {
     /// When the patience ends, the caller waits a little longer to know what became of it (R13). Not
     /// on the wire.
     pub const CERTAIN: Flags = Flags(4);
-    /// On the wire. Kept free: 8 for nested calls (R39), 16 for fragments (R40).
-    pub(super) const WIRE: u16 = 3;
+    /// The packet carries only the beginning of its message, and before it how many bytes that has, in four
+    /// (R40). Of a packet, not of a call.
+    pub const BEGINS: Flags = Flags(16);
+    /// Those of a call that travel. Kept free: 8 for nested calls (R39).
+    const CALL: u16 = 3;
+    /// All that travel.
+    pub(super) const WIRE: u16 = Flags::CALL | Flags::BEGINS.0;
 
     /// Whether all of these are set.
     pub fn has(self, other: Flags) -> bool {
@@ -171,7 +205,7 @@ impl Flags {
 
     /// Those of them that travel.
     pub(crate) fn on_the_wire(self) -> Flags {
-        Flags(self.0 & Flags::WIRE)
+        Flags(self.0 & Flags::CALL)
     }
 }
 
@@ -205,6 +239,8 @@ impl Kind {
                 Kind::Challenge { .. } => 16,
                 Kind::Busy { .. } | Kind::Aborted { .. } => 4,
                 Kind::NoCall | Kind::WrongSite => 0,
+                Kind::Credit { .. } => 17,
+                Kind::Fetch { .. } => 41,
             }
     }
 
@@ -223,12 +259,15 @@ impl Kind {
             Kind::Abort { .. } => "ABORT",
             Kind::Aborted { .. } => "ABORTED",
             Kind::WrongSite => "WRONG_SITE",
+            Kind::Credit { .. } => "CREDIT",
+            Kind::Fetch { .. } => "FETCH",
         }
     }
 
     /// Whether it goes from client to server.
     pub fn is_to_server(&self) -> bool {
-        matches!(self, Kind::Request { .. } | Kind::Heartbeat { .. } | Kind::Abort { .. })
+        let asks = matches!(self, Kind::Request { .. } | Kind::Heartbeat { .. });
+        asks || matches!(self, Kind::Abort { .. } | Kind::Fetch { .. })
     }
 }
 

@@ -11,6 +11,7 @@ pub mod config;
 mod datagram;
 mod effects;
 mod evicted;
+mod fragments;
 mod ids;
 mod kind;
 mod note;
@@ -28,11 +29,12 @@ mod wire;
 pub use broken::Broken;
 pub use builtin::{SiteReply, SiteRequest};
 pub use config::Config;
-pub use datagram::{Datagrams, packets};
+pub use datagram::{Datagrams, Piece, packets, pieces};
+pub use fragments::{DATAGRAM_LARGEST, FRAGMENT_HEADER, Fragment, MESSAGE_LARGEST};
 pub use ids::{
     CallId, ClientId, ClientPort, Epoch, IpcPort, ParsePortError, ServerId, ServerPort, SiteId,
 };
-pub use kind::{Fate, Flags, Grant, Kind, Ran, Reason, Token};
+pub use kind::{Credit, Fate, Flags, Grant, Kind, Ran, Reason, Token};
 pub use note::{Counters, Note};
 pub use outcome::{NotExecuted, Outcome, SendError, Unknown};
 pub use site::{Action, Call, Entries, Incoming, Now, ProcessId, Request, Site, Target, Time};

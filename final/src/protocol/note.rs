@@ -103,6 +103,14 @@ notes! {
     FreedByTime = "freed by time",
     /// Clients forgotten (R35).
     Evicted = "client evicted",
+    /// Pieces of large messages that nobody awaits (R40).
+    StrayFragment = "fragment of no message, dropped",
+    /// Large replies of which nothing came for a time, asked for again (R41).
+    FetchedAgain = "reply asked for again",
+    /// Large messages that were not what was sent, and are joined anew (R40).
+    WrongWhole = "wrong whole, joined anew",
+    /// Large requests of which the rest did not come in time (R43).
+    HalfBuilt = "half built, dropped",
 }
 
 /// How often each thing happened.

@@ -85,8 +85,8 @@ pub enum Unknown {
 /// Why a process may not send; nothing was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum SendError {
-    /// The body is longer than [`super::BODY_MAX`], or the name of a service than it may be.
-    #[error("the body has more than {max} bytes", max = super::BODY_MAX)]
+    /// The body has more than [`super::Config::message_max`] bytes.
+    #[error("the body is longer than a message may be")]
     TooLong,
     /// Too many calls of this site are open.
     #[error("too many calls are open")]

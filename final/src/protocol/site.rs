@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::config::Config;
-use super::datagram::packets;
+use super::datagram::{Piece, pieces};
 use super::effects::Effects;
+use super::fragments::Fragment;
 use super::ids::{CallId, Epoch, IpcPort, ServerPort, SiteId};
 use super::kind::Flags;
 use super::note::{Counters, Note};
@@ -58,7 +59,7 @@ pub enum Target {
 /// What a process asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// At most [`super::BODY_MAX`] bytes.
+    /// At most [`Config::message_max`] bytes.
     pub body: Bytes,
     /// Properties of the call.
     pub flags: Flags,
@@ -90,6 +91,19 @@ pub enum Action {
         to: SocketAddr,
         /// What.
         packet: Packet,
+    },
+    /// Send this piece of a large message; it may get lost.
+    Fragment {
+        /// Where to.
+        to: SocketAddr,
+        /// What.
+        fragment: Fragment,
+    },
+    /// A large message is to go there: say with [`Site::handle_path`] how large datagrams may leave, or
+    /// it waits.
+    Path {
+        /// Where to.
+        to: SocketAddr,
     },
     /// Tell a process how its call ended; may not get lost (R19).
     End {
@@ -150,7 +164,7 @@ impl Site {
     /// The configuration contradicts itself.
     pub fn new(now: Now, config: Config, id: SiteId, epoch: Epoch, seed: [u8; 32]) -> Self {
         let config = config.check();
-        let mut out = Effects::new(now, seed);
+        let mut out = Effects::new(now, config, seed);
         Site {
             id,
             epoch,
@@ -247,15 +261,42 @@ impl Site {
     /// A datagram came, from anybody and with any bytes.
     pub fn handle_datagram(&mut self, now: Now, from: SocketAddr, datagram: &[u8]) {
         self.out.now = now;
-        for packet in packets(datagram) {
-            match packet {
-                Ok(packet) if packet.kind.is_to_server() => {
+        for piece in pieces(datagram) {
+            match piece {
+                Ok(Piece::Packet(packet)) if packet.kind.is_to_server() => {
                     self.server.handle(from, packet, &mut self.out);
                 }
-                Ok(packet) => self.client.handle(packet, &mut self.out),
+                Ok(Piece::Packet(packet)) => self.client.handle(packet, &mut self.out),
+                Ok(Piece::Fragment(fragment)) => self.handle_fragment(&fragment),
                 Err(_) => self.out.note(Note::Malformed),
             }
         }
+    }
+
+    fn handle_fragment(&mut self, fragment: &Fragment<&[u8]>) {
+        let known = self.client.handle_fragment(fragment, &mut self.out)
+            || self.server.handle_fragment(fragment, &mut self.out);
+        if !known {
+            self.out.note(Note::StrayFragment);
+        }
+    }
+
+    /// Says how large datagrams may leave for there, in bytes, up to [`super::DATAGRAM_LARGEST`]; and
+    /// whether it is certain that they arrive, as they do within this machine. If it is not, they are
+    /// tried (R40).
+    pub fn handle_path(&mut self, now: Now, to: SocketAddr, datagram: usize, certain: bool) {
+        self.out.now = now;
+        self.out.handle_path(to, datagram, certain);
+    }
+
+    /// The kernel refused to send a fragment there because it is too large.
+    pub fn handle_too_large(&mut self, to: SocketAddr) {
+        self.out.handle_too_large(to);
+    }
+
+    /// How many bytes the socket's buffer takes at once: senders that are near do not exceed it.
+    pub fn set_room(&mut self, bytes: usize) {
+        self.out.room = bytes;
     }
 
     /// The kernel refused to send this packet. `refused_by_peer` if it spoke of an earlier datagram
@@ -278,6 +319,7 @@ impl Site {
                 Timer::Ask(call) => self.client.handle_ask(call, &mut self.out),
                 Timer::IdlePort(port) => self.client.handle_idle_port(port, &mut self.out),
                 Timer::Working(call) => self.server.handle_working(call, &mut self.out),
+                Timer::HalfBuilt(call) => self.server.handle_half_built(call, &mut self.out),
                 Timer::Tidy(client) => self.server.handle_tidy(client, &mut self.out),
                 // The driver looks at its queue before it calls this: here it was not empty, or nothing
                 // had come due when it was.
@@ -327,6 +369,8 @@ impl Site {
             calls: self.client.calls(),
             client_ports: self.client.ports(),
             timers: self.out.timers.len(),
+            sending: self.out.outbound.len(),
+            building: self.client.building() + self.server.building(),
             ..self.server.entries()
         }
     }
@@ -347,4 +391,8 @@ pub struct Entries {
     pub tombstones: usize,
     /// Timers armed.
     pub timers: usize,
+    /// Large messages on their way out.
+    pub sending: usize,
+    /// Large messages half built.
+    pub building: usize,
 }

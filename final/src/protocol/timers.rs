@@ -19,6 +19,8 @@ pub enum Timer {
     IdlePort(ClientPort),
     /// When to send the first WORKING.
     Working(CallId),
+    /// When to look whether more of a large request has come.
+    HalfBuilt(CallId),
     /// When to look through what is kept of a client.
     Tidy(ClientId),
     /// When to look whether the receive queue is empty: something waits for that to be forgotten (R23).

@@ -230,7 +230,8 @@ impl Record {
         match &self.state {
             State::Done(Answer::Reply(body)) => body.len(),
             State::Done(Answer::Refused { .. }) => 0,
-            _ => BODY_MAX,
+            State::Queued(body) | State::Ordered(body) => body.len().max(BODY_MAX),
+            State::Serving { .. } => BODY_MAX,
         }
     }
 

@@ -14,7 +14,7 @@ const FROM: ([u8; 4], u16) = ([192, 0, 2, 7], 53);
 /// Another site counts fewer things than this one, or claims to: what it does not count is 0.
 #[test]
 fn counters_of_another_site_may_be_fewer() {
-    let reply = [vec![0, 0, 0, 2], vec![0; 8 + 8 + 6 * 8]].concat();
+    let reply = [vec![0, 0, 0, 2], vec![0; 8 + 8 + 8 * 8]].concat();
     let Some(SiteReply::Counters { counters, .. }) = SiteReply::decode(&reply) else {
         panic!("it can be read");
     };

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use unavez::protocol::{
-    Action, Call, CallId, Config, Datagrams, Epoch, Flags, Incoming, IpcPort, Kind, Note, Now,
-    Outcome, Packet, ProcessId, Ran, Reason, Request, SendError, ServerId, ServerPort, Site,
-    SiteId, Target,
+    Action, Call, CallId, Config, DATAGRAM_MAX, Datagrams, Epoch, Flags, Fragment, Incoming,
+    IpcPort, Kind, Note, Now, Outcome, Packet, ProcessId, Ran, Reason, Request, SendError,
+    ServerId, ServerPort, Site, SiteId, Target,
 };
 
 /// The process that asks, and the one that serves.
@@ -17,10 +17,14 @@ pub(crate) const SERVES: ProcessId = ProcessId(2);
 /// One site, and what it wanted done.
 pub(crate) struct End {
     pub(crate) site: Site,
+    /// When something came last.
+    pub(crate) now: Now,
     pub(crate) address: SocketAddr,
     pub(crate) sent: Vec<(SocketAddr, Packet)>,
     pub(crate) ended: Vec<(Call, Outcome)>,
     pub(crate) cancelled: Vec<CallId>,
+    /// Pieces of large messages that were not given to the other end yet.
+    pub(crate) fragments: Vec<Fragment>,
 }
 
 /// A client and a server.
@@ -39,10 +43,12 @@ impl End {
         let seed = [site as u8 + life as u8; 32];
         End {
             site: Site::new(now, config, SiteId(site), epoch, seed),
+            now,
             address: ([10, 0, 0, site as u8], 7373).into(),
             sent: Vec::new(),
             ended: Vec::new(),
             cancelled: Vec::new(),
+            fragments: Vec::new(),
         }
     }
 
@@ -54,6 +60,8 @@ impl End {
                 Action::Send { to, packet } => self.sent.push((to, packet)),
                 Action::End { call, outcome, .. } => self.ended.push((call, outcome)),
                 Action::Cancelled { call, .. } => self.cancelled.push(call),
+                Action::Fragment { fragment, .. } => self.fragments.push(fragment),
+                Action::Path { to } => self.site.handle_path(self.now, to, DATAGRAM_MAX, false),
                 Action::Ready { .. } | Action::Note(_) => {}
             }
         }
@@ -61,6 +69,7 @@ impl End {
     }
 
     pub(crate) fn give(&mut self, now: Now, from: SocketAddr, packet: &Packet) -> Vec<Packet> {
+        self.now = now;
         self.site.handle_datagram(now, from, &bytes(packet));
         self.drain()
     }

@@ -5,9 +5,9 @@ use unavez_sim::{Score, run, storm, storms};
 
 const STORMS: u64 = 2000;
 
-/// What no storm can bring about: a false retry needs a client that breaks the protocol, and has a
-/// test of its own (R31).
-const NEVER: [&str; 2] = ["FalseRetry", "Unknown(FalseRetry)"];
+/// What no storm can bring about: a false retry and a wrong whole need a site that breaks the protocol, and
+/// have tests of their own (R31, R40).
+const NEVER: [&str; 3] = ["FalseRetry", "Unknown(FalseRetry)", "WrongWhole"];
 
 const OUTCOMES: [&str; 20] = [
     "Reply",

@@ -1,7 +1,7 @@
 //! Bytes from anybody, as a datagram and as text.
 
 use crc32c::{crc32c, crc32c_append};
-use unavez::protocol::{DATAGRAM_MAX, IpcPort, SiteReply, SiteRequest, packets};
+use unavez::protocol::{DATAGRAM_MAX, IpcPort, Piece, SiteReply, SiteRequest, pieces};
 
 /// Nothing panics, and what is accepted is given back byte for byte.
 pub(crate) fn decode(bytes: &[u8]) {
@@ -23,15 +23,23 @@ pub(crate) fn decode(bytes: &[u8]) {
 fn datagram(bytes: &[u8]) {
     let mut again = Vec::new();
     let mut bad = 0;
-    for packet in packets(bytes) {
-        match packet {
-            Ok(packet) => {
-                assert_eq!(bad, 0, "after a bad one there are no more");
+    for piece in pieces(bytes) {
+        let line = match piece {
+            Ok(Piece::Packet(packet)) => {
                 packet.encode(&mut again);
-                assert!(packet.to_string().len() < 300, "a line of a trace is short: {packet}");
+                packet.to_string()
             }
-            Err(_) => bad += 1,
-        }
+            Ok(Piece::Fragment(fragment)) => {
+                fragment.encode(&mut again);
+                fragment.to_string()
+            }
+            Err(_) => {
+                bad += 1;
+                continue;
+            }
+        };
+        assert_eq!(bad, 0, "after a bad one there are no more");
+        assert!(line.len() < 300, "a line of a trace is short: {line}");
     }
     assert!(bad <= 1 && bytes.starts_with(&again));
     assert_eq!(again.len() < bytes.len() || bytes.is_empty(), bad == 1);
@@ -45,7 +53,8 @@ fn sealed(bytes: &[u8]) -> Vec<u8> {
     while rest.len() >= 76 {
         let length = rest.len().min(76 + usize::from(rest[0]));
         let (packet, behind) = rest.split_at_mut(length);
-        packet[..6].copy_from_slice(&[b'U', b'V', 1, 0, (length >> 8) as u8, length as u8]);
+        let form = packet[1] & 1;
+        packet[..6].copy_from_slice(&[b'U', b'V', 1, form, (length >> 8) as u8, length as u8]);
         let sum = crc32c_append(crc32c_append(crc32c(&packet[..8]), &[0; 4]), &packet[12..]);
         packet[8..12].copy_from_slice(&sum.to_be_bytes());
         rest = behind;

@@ -37,7 +37,10 @@ pub(crate) fn limits() -> Config {
         ports_max: 2,
         server_ports_max: 3,
         name_max: 4,
-        reply_max: 1000,
+        message_max: 20_000,
+        building_max: 50_000,
+        building_per_address_max: 30_000,
+        credit_max: 140_000,
         ..Config::default()
     }
 }

@@ -3,8 +3,9 @@
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use unavez::protocol::{
-    BODY_MAX, ClientId, ClientPort, DATAGRAM_MAX, Epoch, Fate, Flags, Grant, Kind, Packet, Ran,
-    Reason, ServerId, ServerPort, SiteId, SiteReply, SiteRequest, Token, UNLIMITED,
+    BODY_MAX, ClientId, ClientPort, Credit, DATAGRAM_MAX, Epoch, Fate, Flags, Fragment, Grant,
+    Kind, Packet, Ran, Reason, ServerId, ServerPort, SiteId, SiteReply, SiteRequest, Token,
+    UNLIMITED,
 };
 
 pub(crate) const SITE: SiteId = SiteId(7);
@@ -18,6 +19,8 @@ pub(crate) struct Known {
     pub(crate) asked: Vec<Packet>,
     pub(crate) tokens: Vec<Token>,
     pub(crate) ports: Vec<ServerPort>,
+    /// Large messages that packets began: the tag of their fragments, and how long they are.
+    pub(crate) begun: Vec<(u64, u32)>,
     /// Whether tokens are shown in this run; if not, nothing may be sent that was not paid for.
     pub(crate) show_tokens: bool,
 }
@@ -32,9 +35,10 @@ impl Known {
         let flags = Flags(*input.choose(&[0, 0, 0, 1, 2, 2, 3])?);
         let floor = floor(input, seq)?;
         let token = self.token(input)?;
-        let (kind, attempt) = match input.int_in_range(0..=7)? {
+        let (kind, attempt) = match input.int_in_range(0..=8)? {
             0 => (Kind::Heartbeat { floor, token }, 0),
             1 => (Kind::Abort { floor, token }, 0),
+            2 => (Kind::Fetch { floor, token, credit: credit(input)? }, 0),
             _ => {
                 let ordered = flags.has(Flags::ORDERED);
                 let before = *input.choose(&[0, seq - 1, seq - 1, 1, seq / 2])?;
@@ -58,12 +62,36 @@ impl Known {
                 (kind, *input.choose(&[1, 1, 2, 3, u32::MAX])?)
             }
         };
-        let body = match kind {
+        let mut packet = Packet { flags, attempt, client, server, seq, kind, body: Bytes::new() };
+        packet.body = match kind {
             Kind::Request { .. } if server.port == ServerPort(0) => for_site(input)?,
+            Kind::Request { .. } if input.ratio(1, 4)? => {
+                packet.flags = packet.flags | Flags::BEGINS;
+                beginning(input, BODY_MAX)?
+            }
             Kind::Request { .. } => body(input, BODY_MAX)?,
+            Kind::Fetch { .. } => ranges(input)?,
             _ => Bytes::new(),
         };
-        Ok(Packet { flags, attempt, client, server, seq, kind, body })
+        Ok(packet)
+    }
+
+    /// A piece of a large message that a packet began, right or not.
+    pub(crate) fn fragment(&self, input: &mut Unstructured) -> Result<Option<Fragment>> {
+        let Ok((tag, len)) = input.choose(&self.begun).copied() else { return Ok(None) };
+        let mut whole = vec![b'x'; len as usize];
+        whole.extend(crc32c::crc32c(&whole).to_be_bytes());
+        let end = whole.len() as u32;
+        let offset: u32 = *input.choose(&[1068, 0, 900, 2268, 3468, 1 << 30])?;
+        let to = offset.saturating_add(*input.choose(&[1200, 300, 60_000])?).min(end);
+        let from = (offset as usize).min(to as usize);
+        let mut body = whole[from..to as usize].to_vec();
+        if body.is_empty() || input.ratio(1, 16)? {
+            body.push(7);
+        }
+        let serial = *input.choose(&[1, 2, 3, 4, u32::MAX])?;
+        let (asks, body) = (input.arbitrary()?, body.into());
+        Ok(Some(Fragment { tag, serial, offset, asks, body }))
     }
 
     /// A packet from a server, most often about something that the site asked.
@@ -84,7 +112,12 @@ impl Known {
         packet.kind = self.answer_kind(input)?;
         packet.body = match packet.kind {
             Kind::Reply { .. } if packet.server.port == ServerPort(0) => from_site(input)?,
+            Kind::Reply { .. } if input.ratio(1, 4)? => {
+                packet.flags = Flags::BEGINS;
+                beginning(input, DATAGRAM_MAX - packet.kind.header_len())?
+            }
             Kind::Reply { .. } => body(input, DATAGRAM_MAX - packet.kind.header_len())?,
+            Kind::Credit { .. } => ranges(input)?,
             _ => Bytes::new(),
         };
         Ok(packet)
@@ -98,7 +131,8 @@ impl Known {
             port_life: *input.choose(&[4_000, 0, 1, 600_000, u32::MAX])?,
             token,
         };
-        Ok(match input.int_in_range(0..=9)? {
+        Ok(match input.int_in_range(0..=10)? {
+            10 => Kind::Credit { credit: credit(input)? },
             0 => Kind::Reply { service_time, grant },
             1 => {
                 let heartbeat = *input.choose(&[1000, 0, 1, 100, u32::MAX])?;
@@ -166,6 +200,32 @@ fn floor(input: &mut Unstructured, seq: u64) -> Result<u64> {
 
 fn body(input: &mut Unstructured, max: usize) -> Result<Bytes> {
     Ok(Bytes::from(vec![b'x'; *input.choose(&[0, 1, 300, max])?]))
+}
+
+/// How long a message is, and how it begins.
+fn beginning(input: &mut Unstructured, max: usize) -> Result<Bytes> {
+    let len: u32 = *input.choose(&[3000, 3000, 3000, 20_000, 1 << 30, 0, u32::MAX])?;
+    let first = vec![b'x'; *input.choose(&[max - 4, max - 4, 1, 0])?];
+    let first = if first.len() < len as usize { &first[..] } else { b"" };
+    // No site sends what is impossible, and `decode` is tried elsewhere.
+    let len = if len as usize > first.len() && len <= 1 << 30 { len } else { 3000 };
+    Ok([&len.to_be_bytes(), first].concat().into())
+}
+
+fn credit(input: &mut Unstructured) -> Result<Credit> {
+    Ok(Credit {
+        building: *input.choose(&[1, 1, 2])?,
+        newest: *input.choose(&[0, 1, 3, 9, u32::MAX])?,
+        granted: *input.choose(&[0, 1068, 5000, u32::MAX])?,
+        room: *input.choose(&[0, 1000, 100_000, u32::MAX])?,
+        stalled: input.arbitrary()?,
+    })
+}
+
+fn ranges(input: &mut Unstructured) -> Result<Bytes> {
+    let all: [&[u32]; 6] =
+        [&[], &[0, 1068], &[0, 1068, 2240, 3004], &[0, 3004], &[0, 20_004], &[5, u32::MAX]];
+    Ok(input.choose(&all)?.iter().flat_map(|number| number.to_be_bytes()).collect())
 }
 
 fn for_site(input: &mut Unstructured) -> Result<Bytes> {

@@ -15,8 +15,9 @@ use bytes::Bytes;
 use limits::limits;
 use packets::{EPOCH, Known, SITE};
 use unavez::protocol::{
-    Action, BODY_MAX, Call, CallId, Counters, DATAGRAM_MAX, Datagrams, Fate, Flags, IpcPort, Kind,
-    Now, Packet, ProcessId, Ran, Request, ServerId, ServerPort, Site, SiteId, Target,
+    Action, BODY_MAX, Call, CallId, Counters, DATAGRAM_LARGEST, DATAGRAM_MAX, Datagrams, Fate,
+    Flags, IpcPort, Kind, Now, Packet, ProcessId, Ran, Request, ServerId, ServerPort, Site, SiteId,
+    Target,
 };
 
 /// What the site may do about one event, at most.
@@ -83,7 +84,7 @@ impl World {
     }
 
     fn event(&mut self, input: &mut Unstructured) -> Result<()> {
-        match input.int_in_range(0..=25)? {
+        match input.int_in_range(0..=28)? {
             0..=4 => self.packets_come(input, Known::question),
             5..=7 => self.packets_come(input, Known::answer),
             8 => self.a_datagram_comes_again(input),
@@ -100,6 +101,7 @@ impl World {
             19..=21 => self.a_service_takes(input),
             22 | 23 => self.a_service_answers(input),
             24 => self.a_process_ends(input),
+            26..=28 => self.a_fragment_comes(input),
             _ => self.a_packet_is_not_sent(input),
         }
     }
@@ -115,11 +117,29 @@ impl World {
         let mut datagram = Vec::new();
         for _ in 0..*input.choose(&[1, 1, 1, 2, 3])? {
             let packet = draw(&self.known, input)?;
+            if packet.flags.has(Flags::BEGINS) {
+                let known = (packet.tag(), packet.whole().0 as u32);
+                self.known.begun.retain(|other| *other != known);
+                self.known.begun.push(known);
+                if self.known.begun.len() > 4 {
+                    self.known.begun.remove(0);
+                }
+            }
             if datagram.len() + packet.encoded_len() <= DATAGRAM_MAX {
                 packet.encode(&mut datagram);
             }
         }
         self.receive(from, datagram);
+        Ok(())
+    }
+
+    fn a_fragment_comes(&mut self, input: &mut Unstructured) -> Result<()> {
+        let from = address(input)?;
+        if let Some(fragment) = self.known.fragment(input)? {
+            let mut datagram = Vec::new();
+            fragment.encode(&mut datagram);
+            self.receive(from, datagram);
+        }
         Ok(())
     }
 
@@ -193,7 +213,7 @@ impl World {
         let target = target(input)?;
         let patience = *input.choose(&[Some(3000), Some(0), Some(100), Some(60_000), None])?;
         let request = Request {
-            body: Bytes::from(vec![b'q'; *input.choose(&[0, 10, BODY_MAX, BODY_MAX + 1])?]),
+            body: Bytes::from(vec![b'q'; *input.choose(&[0, 10, BODY_MAX, BODY_MAX + 1, 6000])?]),
             flags: Flags(*input.choose(&[0, 0, 1, 2, 3, 4, 6])?),
             patience: patience.map(Duration::from_millis),
             max_reply: *input.choose(&[1000, 0, u32::MAX])?,
@@ -286,6 +306,14 @@ impl World {
                     datagrams.push(to, &packet, bounded);
                     self.send(packet);
                 }
+                Some(Action::Fragment { fragment, .. }) => {
+                    assert!(fragment.encoded_len() <= DATAGRAM_LARGEST);
+                    let bytes = fragment.header();
+                    assert!(bytes.len() + fragment.body.len() == fragment.encoded_len());
+                }
+                Some(Action::Path { to }) => {
+                    self.site.handle_path(self.now, to, 1472, to.port() % 2 == 0);
+                }
                 Some(Action::End { process, call, .. }) => {
                     assert_eq!(self.calls.remove(&call), Some(process), "a call ends once (R2)");
                 }
@@ -345,8 +373,12 @@ impl World {
         assert!(entries.bytes <= limits.bytes_max, "{entries:?}");
         assert!(entries.tombstones <= limits.clients_max, "{entries:?}");
         // Two are the site's own: of an empty queue, and of its freshness.
-        let armed = entries.calls + entries.client_ports + entries.records + entries.tombstones + 2;
-        assert!(entries.timers <= armed, "{entries:?}");
+        let armed = entries.calls + entries.client_ports + entries.records + entries.tombstones;
+        assert!(entries.timers <= armed + entries.building + 2, "{entries:?}");
+        // None is shorter than a packet.
+        let built = limits.building_max / 1000 + limits.calls_max;
+        assert!(entries.building <= built, "{entries:?}");
+        assert!(entries.sending <= entries.calls + entries.records, "{entries:?}");
         // R36: to addresses that showed no token, three times the bytes that came from anybody.
         assert!(self.known.show_tokens || self.answered <= 3 * self.received, "amplifies");
     }

@@ -1,7 +1,7 @@
 //! Bytes that were changed, cut, lengthened or made up: never another packet.
 
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
-use unavez::protocol::{DATAGRAM_MAX, Packet, WireError, packets};
+use unavez::protocol::{DATAGRAM_LARGEST, DATAGRAM_MAX, Packet, WireError, packets};
 
 use crate::samples::{bytes, samples};
 use crate::seal;
@@ -77,7 +77,7 @@ fn datagrams_too_long_hold_no_packet() {
     // Even if a good packet stands at their beginning (R40).
     for packet in samples() {
         let mut long = bytes(&packet);
-        long.resize(DATAGRAM_MAX, 0);
+        long.resize(DATAGRAM_LARGEST, 0);
         assert!(Packet::decode(&long).is_ok(), "{packet}");
         long.push(0);
         assert_eq!(Packet::decode(&long), Err(WireError::Length), "{packet}");

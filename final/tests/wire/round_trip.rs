@@ -5,8 +5,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use unavez::protocol::{
-    BODY_MAX, ClientId, ClientPort, DATAGRAM_MAX, Epoch, Fate, Flags, Grant, Kind, Packet, Ran,
-    Reason, ServerId, ServerPort, SiteId, Token,
+    BODY_MAX, ClientId, ClientPort, Credit, DATAGRAM_MAX, Epoch, Fate, Flags, Grant, Kind, Packet,
+    Ran, Reason, ServerId, ServerPort, SiteId, Token,
 };
 
 use crate::samples::{KINDS, bytes, number};
@@ -112,6 +112,12 @@ fn possible(mut packet: Packet) -> Packet {
             packet.attempt = 0;
             packet.body = Bytes::new();
         }
+        Kind::Fetch { floor, .. } => {
+            *floor = within(*floor);
+            packet.attempt = 0;
+            packet.body = ranges(&packet.body);
+        }
+        Kind::Credit { .. } => packet.body = ranges(&packet.body),
         _ => packet.body = Bytes::new(),
     }
     packet
@@ -150,6 +156,12 @@ fn kind() -> impl Strategy<Value = Kind> {
         proptest::sample::select(&[Fate::NotRun, Fate::Stopping, Fate::Maybe][..])
             .prop_map(|fate| Kind::Aborted { fate }),
         Just(Kind::WrongSite),
+        credit().prop_map(|credit| Kind::Credit { credit }),
+        (any::<u64>(), token(), credit()).prop_map(|(floor, token, credit)| Kind::Fetch {
+            floor,
+            token,
+            credit
+        }),
     ]
 }
 
@@ -176,6 +188,28 @@ fn body() -> impl Strategy<Value = Bytes> {
 
 fn epoch() -> impl Strategy<Value = Epoch> {
     (any::<u32>(), any::<u32>()).prop_map(|(counter, random)| Epoch { counter, random })
+}
+
+fn credit() -> impl Strategy<Value = Credit> {
+    let numbers = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>(), any::<bool>());
+    numbers.prop_map(|(building, newest, granted, room, stalled)| Credit {
+        building,
+        newest,
+        granted,
+        room,
+        stalled,
+    })
+}
+
+/// Ranges of bytes, as many as these, and as far from each other.
+fn ranges(bytes: &[u8]) -> Bytes {
+    let mut end = 0;
+    let pairs = bytes.chunks(2).take(64).flat_map(|chunk| {
+        let from = end + 1 + u32::from(chunk[0]);
+        end = from + 1 + u32::from(chunk[chunk.len() - 1]);
+        [from.to_be_bytes(), end.to_be_bytes()].concat()
+    });
+    pairs.collect()
 }
 
 fn token() -> impl Strategy<Value = Token> {

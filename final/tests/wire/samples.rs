@@ -1,12 +1,12 @@
 //! One packet of each kind, no two fields alike, so that none can be taken for another.
 
 use unavez::protocol::{
-    ClientId, ClientPort, Epoch, Fate, Flags, Grant, Kind, Packet, Ran, Reason, ServerId,
+    ClientId, ClientPort, Credit, Epoch, Fate, Flags, Grant, Kind, Packet, Ran, Reason, ServerId,
     ServerPort, SiteId, Token,
 };
 
 /// How many kinds there are.
-pub(crate) const KINDS: usize = 12;
+pub(crate) const KINDS: usize = 14;
 
 pub(crate) const CLIENT: ClientId = ClientId {
     site: SiteId(0x0102_0304_0506_0708),
@@ -48,6 +48,8 @@ pub(crate) fn samples() -> Vec<Packet> {
         packet(Kind::Abort { floor: 92, token: TOKEN }, 0, Flags::ORDERED, b""),
         packet(Kind::Aborted { fate: Fate::Stopping }, 0, Flags::NONE, b""),
         packet(Kind::WrongSite, 1, Flags::NONE, b""),
+        packet(Kind::Credit { credit: CREDIT }, 1, Flags::NONE, HAVE),
+        packet(Kind::Fetch { floor: 93, token: TOKEN, credit: CREDIT }, 0, Flags::NONE, HAVE),
     ];
     let numbers: Vec<usize> = all.iter().map(|packet| number(&packet.kind)).collect();
     assert_eq!(numbers, (0..KINDS).collect::<Vec<_>>(), "of each kind one");
@@ -76,8 +78,21 @@ pub(crate) fn number(kind: &Kind) -> usize {
         Kind::Abort { .. } => 9,
         Kind::Aborted { .. } => 10,
         Kind::WrongSite => 11,
+        Kind::Credit { .. } => 12,
+        Kind::Fetch { .. } => 13,
     }
 }
+
+const CREDIT: Credit = Credit {
+    building: 0x9192_9394,
+    newest: 7,
+    granted: 0x0010_0000,
+    room: 0x0002_0000,
+    stalled: true,
+};
+
+/// The first 1,068 bytes, and 1,172 after a gap.
+const HAVE: &[u8] = &[0, 0, 0, 0, 0, 0, 4, 44, 0, 0, 8, 192, 0, 0, 13, 84];
 
 const NEXT_LIFE: Epoch = Epoch { counter: 5, random: 0x8182_8384 };
 

@@ -28,7 +28,14 @@ impl Client {
                 self.sample(call, packet.attempt, service_time, out);
                 self.believe(call, grant.token);
                 self.take_grant(packet.client.port, grant, out);
-                self.end(call, Outcome::Reply(packet.body), out);
+                match packet.flags.has(Flags::BEGINS) {
+                    true => self.begin_fetching(call, &packet, out),
+                    false => self.end(call, Outcome::Reply(packet.body), out),
+                }
+            }
+            Kind::Credit { credit } => {
+                self.sample(call, packet.attempt, 0, out);
+                self.handle_credit(call, credit, &packet.body, out);
             }
             Kind::Working { service_time, heartbeat, grant } => {
                 self.sample(call, packet.attempt, service_time, out);
@@ -49,6 +56,7 @@ impl Client {
                 self.forget_name(call);
             }
             Kind::Request { .. } | Kind::Heartbeat { .. } | Kind::Abort { .. } => {}
+            Kind::Fetch { .. } => {}
         }
     }
 
@@ -90,6 +98,7 @@ impl Client {
                         false => out.now.running + out.jittered(period),
                     };
                     self.arm(call, next, out);
+                    self.forget_messages(call, out);
                     it.port
                 }
                 Stage::Working { it, missed, .. } => {
@@ -106,13 +115,15 @@ impl Client {
 
     /// R18: after WORKING the site knows nothing of it any more; before, it only hints.
     fn handle_no_call(&mut self, call: Call, out: &mut Effects) {
-        let Some(open) = self.calls.get_mut(&call) else { return };
-        let Stage::Working { it, .. } = open.stage else { return };
+        let Some(open) = self.calls.get(&call) else { return };
+        let (Stage::Working { it, .. } | Stage::Fetching { it, .. }) = open.stage else { return };
         let again = open.resends < self.config.resends_max;
         if !(open.flags.has(Flags::IDEMPOTENT) && again) {
             return self.end_unknown(call, Unknown::ServerDied, out);
         }
         // It may run again (R34), at the pace of R11, and not for ever.
+        self.forget_messages(call, out);
+        let Some(open) = self.calls.get_mut(&call) else { return };
         open.resends += 1;
         open.unsure = open.unsure.or(Some(Unknown::ServerDied));
         open.stage = Stage::Sent(it);
@@ -227,6 +238,11 @@ impl Client {
                 *hastened = true;
                 out.note(Note::Challenged);
                 self.send_heartbeat(call, out);
+            }
+            Stage::Fetching { hastened: hastened @ false, .. } => {
+                *hastened = true;
+                out.note(Note::Challenged);
+                self.send_fetch(call, false, out);
             }
             _ => {}
         }

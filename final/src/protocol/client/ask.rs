@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::effects::Effects;
-use super::super::kind::{Flags, Kind};
+use super::super::fragments::first_packet;
+use super::super::kind::{Flags, Kind, Token};
 use super::super::note::Note;
 use super::super::outcome::{NotExecuted, Unknown};
 use super::super::site::{Call, Time};
@@ -38,6 +39,10 @@ impl Client {
                 self.end_unknown(call, Unknown::ServerUnreachable, out);
             }
             Stage::Working { .. } => self.send_heartbeat(call, out),
+            Stage::Fetching { .. } if open.silent >= self.config.heartbeats_missed_max => {
+                self.end_unknown(call, Unknown::ServerUnreachable, out);
+            }
+            Stage::Fetching { .. } => self.fetch_again(call, out),
         }
     }
 
@@ -70,24 +75,29 @@ impl Client {
         open.silent += 1;
         let it = *it;
         let left = open.patience_ends.map(|ends| ends.saturating_sub(now));
+        let (begins, body) = first_packet(&open.body);
         let kind = Kind::Request {
             floor: 0,
             predecessor: it.predecessor,
             patience: left.map_or(UNLIMITED, millis),
             rto: millis(rto),
             max_reply: open.max_reply,
-            hash: request_hash(&to, open.flags, it.predecessor, &open.body),
+            hash: request_hash(&to, open.flags, it.predecessor, &body),
             token: peer.token,
         };
-        let (flags, body) = (open.flags.on_the_wire(), open.body.clone());
+        let flags = open.flags.on_the_wire() | begins;
         let packet = self.about(call, &it, it.attempt, kind);
         out.send(to.address, Packet { flags, body, ..packet });
         self.use_port(it.port, out);
         self.arm(call, it.due, out);
+        // A stranger begins with one datagram (R43).
+        if begins != Flags::NONE && peer.token != Token::NONE {
+            self.send_rest(call, out);
+        }
     }
 
     /// A packet about a call, with the floor as it is now (R15).
-    fn about(&self, call: Call, it: &Try, attempt: u32, kind: Kind) -> Packet {
+    pub(super) fn about(&self, call: Call, it: &Try, attempt: u32, kind: Kind) -> Packet {
         let lowest = match self.config.is_broken(Broken::FloorPassesOpen) {
             true => it.seq,
             false => self.floor(it.port).min(it.seq),
@@ -98,6 +108,7 @@ impl Client {
             }
             Kind::Heartbeat { token, .. } => Kind::Heartbeat { floor: lowest, token },
             Kind::Abort { token, .. } => Kind::Abort { floor: lowest, token },
+            Kind::Fetch { token, credit, .. } => Kind::Fetch { floor: lowest, token, credit },
             other => other,
         };
         let (client, server) = (self.me(it.port), self.calls[&call].to.server);
@@ -146,9 +157,10 @@ impl Client {
             Stage::Sent(it) if it.left_nothing() => {
                 return self.end_not_executed(call, NotExecuted::Unsendable, out);
             }
-            Stage::Sent(it) | Stage::Working { it, .. } => it,
+            Stage::Sent(it) | Stage::Working { it, .. } | Stage::Fetching { it, .. } => it,
         };
         let certain = open.flags.has(Flags::CERTAIN);
+        self.forget_messages(call, out);
         self.send_abort(call, out);
         if !certain {
             return self.end_unknown(call, why, out);

@@ -6,6 +6,7 @@
 
 mod answers;
 mod ask;
+mod fetch;
 mod names;
 mod route;
 
@@ -20,6 +21,7 @@ use siphasher::sip::SipHasher13;
 
 use super::config::Config;
 use super::effects::Effects;
+use super::fragments::Building;
 use super::ids::{ClientId, ClientPort, Epoch, IpcPort, SiteId};
 use super::kind::{Flags, Token};
 use super::note::Note;
@@ -28,7 +30,6 @@ use super::rtt::RoundTrip;
 use super::site::{Action, Call, ProcessId, Request, Target, Time};
 use super::table::Table;
 use super::timers::Timer;
-use super::wire::BODY_MAX;
 use names::Name;
 use route::{Port, Route, RouteKey};
 
@@ -55,6 +56,8 @@ pub(crate) struct Client {
     /// Ordered calls that have not ended, of each process to each site (R33).
     orders: Table<(ProcessId, SiteId), BTreeSet<Call>>,
     names: Table<(SocketAddr, String), Name>,
+    /// Whose reply comes in fragments of this tag.
+    fetched: Table<u64, Call>,
 }
 
 /// What is known of a site. One that is known by its address only is one for each address.
@@ -90,6 +93,8 @@ struct Open {
     challenged: bool,
     /// An idempotent call begins anew without proof (R34): why nobody can tell of an earlier try.
     unsure: Option<Unknown>,
+    /// What has come of its reply, if that is a large one.
+    building: Option<Box<Building>>,
     stage: Stage,
 }
 
@@ -103,6 +108,8 @@ enum Stage {
     Sent(Try),
     /// The server has it; so many heartbeats in a row went unanswered.
     Working { it: Try, missed: u32, period: Duration, hastened: bool },
+    /// Its reply comes in pieces (R41).
+    Fetching { it: Try, hastened: bool },
     /// It was called off, and its caller waits to know what became of it.
     Aborting { it: Try, repeated: bool, why: Unknown },
 }
@@ -139,6 +146,7 @@ impl Client {
             peers: Table::default(),
             orders: Table::default(),
             names: Table::default(),
+            fetched: Table::default(),
         }
     }
 
@@ -149,7 +157,7 @@ impl Client {
         request: Request,
         out: &mut Effects,
     ) -> Result<Call, SendError> {
-        if request.body.len() > BODY_MAX {
+        if request.body.len() > self.config.message_max {
             return Err(SendError::TooLong);
         }
         if self.calls.len() >= self.config.calls_max {
@@ -196,6 +204,7 @@ impl Client {
                 silent: 0,
                 challenged: false,
                 unsure: None,
+                building: None,
                 stage: Stage::Home,
             },
         );
@@ -340,6 +349,11 @@ impl Client {
         self.calls.len()
     }
 
+    /// How many replies are half built.
+    pub(crate) fn building(&self) -> usize {
+        self.fetched.len()
+    }
+
     pub(crate) fn ports(&self) -> usize {
         self.ports.len()
     }
@@ -357,12 +371,13 @@ impl Stage {
     fn on_the_wire(&self) -> Option<&Try> {
         match self {
             Stage::Resolving | Stage::Home => None,
-            Stage::Sent(it) | Stage::Working { it, .. } | Stage::Aborting { it, .. } => Some(it),
+            Stage::Sent(it) | Stage::Working { it, .. } => Some(it),
+            Stage::Fetching { it, .. } | Stage::Aborting { it, .. } => Some(it),
         }
     }
 }
 
-/// What tells two requests under one number apart (R31).
+/// What tells two requests under one number apart (R31). Of a large one its length and its first bytes.
 fn request_hash(to: &IpcPort, flags: Flags, predecessor: u64, body: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new();
     (to.server.port, flags.on_the_wire(), predecessor).hash(&mut hasher);

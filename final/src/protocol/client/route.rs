@@ -143,7 +143,8 @@ impl Client {
     fn is_pinned(&self, port: ClientPort) -> bool {
         let lowest = self.ports[&port].open.first_key_value();
         let open = lowest.and_then(|(_, call)| self.calls.get(call));
-        open.is_some_and(|open| matches!(open.stage, Stage::Working { .. }))
+        let stage = open.map(|open| &open.stage);
+        matches!(stage, Some(Stage::Working { .. } | Stage::Fetching { .. }))
     }
 
     /// An ordered call stays at home until all earlier ones have ended or gone by the same port to the
@@ -221,6 +222,7 @@ impl Client {
     pub(super) fn leave_port(&mut self, call: Call, out: &mut Effects) {
         let on_the_wire = self.calls.get(&call).and_then(|open| open.stage.on_the_wire());
         let Some(Try { port: at, seq, .. }) = on_the_wire.copied() else { return };
+        self.forget_messages(call, out);
         if let Some(open) = self.calls.get_mut(&call) {
             open.stage = Stage::Home;
         }

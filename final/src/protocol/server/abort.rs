@@ -5,12 +5,14 @@ use super::super::effects::Effects;
 use super::super::kind::{Fate, Flags, Kind, Reason};
 use super::super::note::Note;
 use super::super::tombstone::{Standing, State};
+use super::super::wire::BODY_MAX;
 use super::{Came, Server};
 
 impl Server {
     pub(super) fn handle_abort(&mut self, came: Came, floor: u64, out: &mut Effects) {
         let call = came.packet.call();
         let known = self.hear(came, floor, out);
+        self.drop_half_built(call, out);
         let fate = match self.standing(call) {
             Standing::Recorded => return self.abort_recorded(came, out),
             Standing::Forgotten | Standing::Beyond => Fate::Maybe,
@@ -57,7 +59,7 @@ impl Server {
                 || !self.takes_stranger(came, out));
         let challenged = !came.valid && self.must_show_a_token(known);
         let idempotent = came.packet.flags.has(Flags::IDEMPOTENT);
-        if idempotent || stranger || challenged || !self.fits(call, floor) {
+        if idempotent || stranger || challenged || !self.fits(call, floor, BODY_MAX) {
             return Fate::Maybe;
         }
         if !known {

@@ -17,18 +17,19 @@ impl Server {
     pub(super) fn has_room(&mut self, came: Came, known: bool, out: &mut Effects) -> bool {
         let Kind::Request { floor, predecessor, .. } = came.packet.kind else { return false };
         let call = came.packet.call();
-        let room = self.fits(call, floor) && (known || self.takes_stranger(came, out));
+        let len = came.packet.whole().0.max(BODY_MAX);
+        let room = self.fits(call, floor, len) && (known || self.takes_stranger(came, out));
         room && (predecessor == 0 || self.may_wait(call, predecessor))
     }
 
-    /// Within the client's window, and the site's limits for records.
-    pub(super) fn fits(&self, call: CallId, floor: u64) -> bool {
+    /// Within the client's window, and the site's limits for records and for the bytes of these.
+    pub(super) fn fits(&self, call: CallId, floor: u64, len: usize) -> bool {
         let window = self.tombstones.get(&call.client).map(|it| (it.floor(), it.window()));
         let (floor, window) = window.unwrap_or((floor, self.config.window));
         call.seq.saturating_sub(floor) < u64::from(window)
             && (self.records < self.config.records_max
                 || self.config.is_broken(Broken::RoomUnchecked))
-            && self.bytes + BODY_MAX <= self.config.bytes_max
+            && self.bytes + len <= self.config.bytes_max
     }
 
     /// A client that is new for certain (R35): makes room in time for those that come after it.
@@ -65,9 +66,9 @@ impl Server {
                 hash: Some(hash),
                 predecessor,
                 max_reply,
-                patience_ends: patience.map(|patience| now + patience),
+                patience_ends: patience.map(|patience| came.since + patience),
                 attempt: came.packet.attempt,
-                came: now,
+                came: came.since,
                 address: came.from,
                 paid: (!came.valid).then(|| 3 * came.packet.encoded_len()),
                 heard: now,

@@ -4,13 +4,14 @@ use super::super::broken::Broken;
 use bytes::Bytes;
 
 use super::super::effects::Effects;
+use super::super::fragments::{first_packet, is_large};
 use super::super::ids::{CallId, ClientId, ServerId, ServerPort};
 use super::super::kind::{Fate, Flags, Grant, Kind, Ran, Reason};
 use super::super::note::Note;
 use super::super::outcome::SendError;
 use super::super::tombstone::{Answer, Record, State};
-use super::super::wire::Packet;
-use super::request::reply_len;
+use super::super::wire::{BODY_MAX, Packet};
+use super::request::owed_for;
 use super::{Came, Server};
 
 impl Server {
@@ -22,14 +23,18 @@ impl Server {
         body: Bytes,
         out: &mut Effects,
     ) -> Result<(), SendError> {
+        let (config, bytes) = (self.config, self.bytes);
         let Some(record) = self.record(call) else { return Err(SendError::NotServing) };
         let State::Serving { .. } = record.state else { return Err(SendError::NotServing) };
         if record.port != port {
             return Err(SendError::NotServing);
         }
-        let max = record.max_reply as usize;
-        let sent = self.config.is_broken(Broken::ReplyTooBigSent);
-        let answer = if body.len() > max.min(self.config.reply_max) && !sent {
+        let max = (record.max_reply as usize).min(config.message_max);
+        let sent = config.is_broken(Broken::ReplyTooBigSent);
+        // What is beyond one datagram has room only if there is some now (R26).
+        let room =
+            config.bytes_max.saturating_add(record.bytes()).saturating_sub(bytes).max(BODY_MAX);
+        let answer = if body.len() > max.min(room) && !sent {
             out.note(Note::ReplyTooBig);
             Answer::Refused { ran: Ran::Once, reason: Reason::ReplyTooBig }
         } else {
@@ -44,10 +49,12 @@ impl Server {
     pub(super) fn end_service(&mut self, call: CallId, answer: Answer, out: &mut Effects) {
         let Some(record) = self.record(call) else { return };
         let idempotent = record.is_idempotent();
+        // A large one is kept until its client has it.
+        let large = matches!(&answer, Answer::Reply(body) if is_large(body));
         self.finish(call, answer, out);
         self.answer_record(call, 0, out);
-        if idempotent {
-            self.drop_record(call);
+        if idempotent && !large {
+            self.drop_record(call, out);
         }
     }
 
@@ -72,7 +79,7 @@ impl Server {
     }
 
     /// Notes that WORKING is said: the client will ask, and what it asks for must be kept (R23).
-    fn told(&mut self, call: CallId, until: super::Time) -> Option<(&Record, ServerId)> {
+    pub(super) fn told(&mut self, call: CallId, until: super::Time) -> Option<(&Record, ServerId)> {
         let (site, epoch) = (self.site, self.epoch);
         let tombstone = self.tombstones.get_mut(&call.client)?;
         let record = tombstone.records.get_mut(&call.seq)?;
@@ -93,7 +100,7 @@ impl Server {
             Answer::Refused { ran, reason } => {
                 (Kind::Refused { ran, reason }, Bytes::new(), attempt)
             }
-            Answer::Reply(body) if paid.is_some_and(|paid| paid < reply_len(body.len())) => {
+            Answer::Reply(body) if paid.is_some_and(|paid| paid < owed_for(&body)) => {
                 out.note(Note::ChallengeSent);
                 let token = self.tokens.issue(out.now.running, to, call.client.site);
                 (Kind::Challenge { token }, Bytes::new(), newest)
@@ -104,12 +111,16 @@ impl Server {
             }
         };
         let server = ServerId { site: self.site, epoch: self.epoch, port };
-        let packet = Packet { body, ..self.about(call, server, echo, kind) };
+        let (flags, first) = first_packet(&body);
+        let packet = Packet { flags, body: first, ..self.about(call, server, echo, kind) };
         let len = packet.encoded_len();
         if let Some(Record { paid: Some(paid), .. }) = self.record(call) {
             *paid = paid.saturating_sub(len);
         }
         out.send(to, packet);
+        if flags.has(Flags::BEGINS) {
+            self.send_rest(call, to, &body, out);
+        }
     }
 
     /// Somebody asked after a call with a HEARTBEAT or an ABORT: a reply goes to the address of its
@@ -123,14 +134,14 @@ impl Server {
         let attempt = record.attempt;
         match &record.state {
             State::Done(Answer::Reply(body)) => {
-                let (body, len) = (body.clone(), reply_len(body.len()));
+                let (body, len) = (body.clone(), owed_for(body));
                 let to = if came.valid { came.from } else { record.address };
                 if came.from != to {
                     // Its client may have moved: with a token it is answered where it is now.
                     return self.challenge(came, out);
                 }
                 if let (false, Some(paid)) = (came.valid, &mut record.paid) {
-                    let pays = *paid + 3 * came.packet.encoded_len();
+                    let pays = paid.saturating_add(3 * came.packet.encoded_len());
                     let Some(left) = pays.checked_sub(len) else {
                         return self.challenge(came, out);
                     };
@@ -140,7 +151,9 @@ impl Server {
                 let grant = self.grant(call.client, to, out);
                 let kind = Kind::Reply { service_time, grant };
                 let packet = self.about(call, came.packet.server, attempt, kind);
-                out.send(to, Packet { body, ..packet });
+                // The rest of a large one follows when it is asked for.
+                let (flags, body) = first_packet(&body);
+                out.send(to, Packet { flags, body, ..packet });
             }
             State::Done(Answer::Refused { ran: Ran::No, .. })
                 if matches!(came.packet.kind, Kind::Abort { .. }) =>
@@ -195,7 +208,7 @@ impl Server {
         Grant { window: tombstone.window(), port_life, token }
     }
 
-    fn about(&self, call: CallId, server: ServerId, attempt: u32, kind: Kind) -> Packet {
+    pub(super) fn about(&self, call: CallId, server: ServerId, attempt: u32, kind: Kind) -> Packet {
         let (client, seq) = (call.client, call.seq);
         Packet { flags: Flags::NONE, attempt, client, server, seq, kind, body: Bytes::new() }
     }

@@ -5,12 +5,13 @@
 
 use super::super::broken::Broken;
 use super::super::effects::Effects;
-use super::super::ids::{CallId, ClientId};
+use super::super::fragments::{Half, is_large, tag};
+use super::super::ids::{CallId, ClientId, ServerId};
 use super::super::kind::Reason;
 use super::super::note::Note;
 use super::super::site::Time;
 use super::super::timers::Timer;
-use super::super::tombstone::State;
+use super::super::tombstone::{Answer, State};
 use super::Server;
 
 /// How many of the least recently heard clients are looked at when room is needed.
@@ -40,10 +41,11 @@ impl Server {
                 let call = CallId { client, seq };
                 out.note(Note::FreedByFloor);
                 Self::drop_timer(call, out);
-                self.drop_record(call);
+                self.drop_record(call, out);
             }
             from = seq + 1;
         }
+        self.drop_half_built_below(client, floor, out);
         if let Some(tombstone) = self.tombstones.get_mut(&client) {
             tombstone.raise_floor(floor);
         }
@@ -56,9 +58,13 @@ impl Server {
         Some((*seq, matches!(record.state, State::Serving { .. })))
     }
 
-    pub(super) fn drop_record(&mut self, call: CallId) {
+    pub(super) fn drop_record(&mut self, call: CallId, out: &mut Effects) {
         let Some(tombstone) = self.tombstones.get_mut(&call.client) else { return };
         let Some(record) = tombstone.records.remove(&call.seq) else { return };
+        let server = ServerId { site: self.site, epoch: self.epoch, port: record.port };
+        if matches!(&record.state, State::Done(Answer::Reply(body)) if is_large(body)) {
+            out.forget_message(tag(call, server, Half::Reply));
+        }
         if matches!(record.state, State::Ordered(_)) {
             tombstone.order.waiting -= 1;
         }
@@ -218,7 +224,7 @@ impl Server {
         let over: Vec<u64> = over.map(|(seq, _)| *seq).collect();
         for seq in over {
             out.note(Note::FreedByTime);
-            self.drop_record(CallId { client, seq });
+            self.drop_record(CallId { client, seq }, out);
         }
         let silent = if leaving { self.config.port_life } else { self.config.port_life_max };
         if self.may_leave(client, due, silent) {

@@ -6,13 +6,15 @@
 mod abort;
 mod admission;
 mod answer;
+mod build;
+mod fetch;
 mod forget;
 mod order;
 mod ports;
 mod request;
 
 use super::broken::Broken;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use super::config::Config;
@@ -27,6 +29,7 @@ use super::timers::Timer;
 use super::token::Tokens;
 use super::tombstone::{Record, Tombstone};
 use super::wire::Packet;
+use build::HalfBuilt;
 use forget::Ripe;
 
 #[derive(Debug)]
@@ -47,6 +50,12 @@ pub(crate) struct Server {
     windows: u64,
     records: usize,
     bytes: usize,
+    /// Large requests of which not all has come, by call, and by the tag of their fragments.
+    half_built: BTreeMap<CallId, HalfBuilt>,
+    built_tags: Table<u64, CallId>,
+    /// The bytes that these will have, all together and by address (R43).
+    building_bytes: usize,
+    building_per_address: Table<IpAddr, usize>,
     ports: Table<ServerPort, Port>,
     names: Table<String, ServerPort>,
     last_port: u64,
@@ -68,6 +77,8 @@ struct Came<'a> {
     from: SocketAddr,
     packet: &'a Packet,
     valid: bool,
+    /// When it came.
+    since: Time,
 }
 
 impl Server {
@@ -89,6 +100,10 @@ impl Server {
             windows: 0,
             records: 0,
             bytes: 0,
+            half_built: BTreeMap::new(),
+            built_tags: Table::default(),
+            building_bytes: 0,
+            building_per_address: Table::default(),
             ports: Table::default(),
             names: Table::default(),
             last_port: 0,
@@ -116,11 +131,11 @@ impl Server {
         }
         let token = match packet.kind {
             Kind::Request { token, .. } | Kind::Heartbeat { token, .. } => token,
-            Kind::Abort { token, .. } => token,
+            Kind::Abort { token, .. } | Kind::Fetch { token, .. } => token,
             _ => Token::NONE,
         };
         let valid = self.tokens.is_valid(out.now.running, from, packet.client.site, token);
-        let came = Came { from, packet: &packet, valid };
+        let came = Came { from, packet: &packet, valid, since: out.now.running };
         if to_site {
             return self.handle_for_site(came, out);
         }
@@ -128,6 +143,7 @@ impl Server {
             Kind::Request { .. } => self.handle_request(came, out),
             Kind::Heartbeat { floor, .. } => self.handle_heartbeat(came, floor, out),
             Kind::Abort { floor, .. } => self.handle_abort(came, floor, out),
+            Kind::Fetch { floor, credit, .. } => self.handle_fetch(came, floor, credit, out),
             _ => {}
         }
     }

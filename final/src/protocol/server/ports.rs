@@ -133,15 +133,18 @@ impl Server {
                 continue;
             };
             let State::Queued(body) = &mut record.state else { continue };
-            let body = std::mem::take(body);
+            let body = body.clone();
             if record.patience_is_over(now) && !runs_expired {
                 out.note(Note::Expired);
                 self.mark(call, Reason::Expired, out);
                 continue;
             }
+            let before = record.bytes();
             record.state = State::Serving { cancelled: false };
+            let freed = before - record.bytes();
             let patience = record.patience_ends.map(|ends| ends.saturating_sub(now));
             let flags = record.flags;
+            self.bytes -= freed;
             self.ports.get_mut(&port)?.serving.insert(call);
             out.note(Note::Executed);
             if flags.has(Flags::ORDERED) {

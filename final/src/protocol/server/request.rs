@@ -3,6 +3,7 @@
 use super::super::broken::Broken;
 use super::super::config::Config;
 use super::super::effects::Effects;
+use super::super::fragments::is_large;
 use super::super::ids::CallId;
 use super::super::kind::{Flags, Grant, Kind, Ran, Reason};
 use super::super::note::Note;
@@ -33,7 +34,8 @@ impl Server {
             out.note(Note::ClosedRefused);
             return self.refuse(came, Ran::Maybe, Reason::PortClosed, out);
         }
-        if !came.valid && self.must_show_a_token(known) {
+        let begins = came.packet.flags.has(Flags::BEGINS);
+        if !came.valid && (begins || self.must_show_a_token(known)) {
             return self.challenge(came, out);
         }
         if !self.has_room(came, known, out) {
@@ -41,7 +43,11 @@ impl Server {
             let after = self.config.busy_after.as_millis() as u32;
             return self.answer_packet(came.from, came.packet, Kind::Busy { after }, out);
         }
-        self.admit(came, known, out);
+        // Where nobody serves it is refused at once.
+        match begins && self.ports.contains_key(&came.packet.server.port) {
+            true => self.build(came, out),
+            false => self.admit(came, known, out),
+        }
     }
 
     /// Of a client without tombstone every number is new, as far as the tables know.
@@ -89,7 +95,7 @@ impl Server {
         // A challenged copy leaves nothing behind (R36), so this is looked at first.
         let paid = paid_by(record, came);
         let owed = match &record.state {
-            State::Done(Answer::Reply(body)) => reply_len(body.len()),
+            State::Done(Answer::Reply(body)) => owed_for(body),
             _ => 0,
         };
         if paid.is_some_and(|paid| paid < owed) {
@@ -207,7 +213,7 @@ impl Server {
         tombstone.lives_until = tombstone.lives_until.max(record.forget_at);
         let forget_at = if below { tombstone.lives_until } else { record.forget_at };
         if below {
-            self.drop_record(call);
+            self.drop_record(call, out);
         }
         self.tidy_by(call.client, forget_at, out);
     }
@@ -239,7 +245,11 @@ fn paid_by(record: &Record, came: Came) -> Option<usize> {
     }
 }
 
-/// How long a REPLY with such a body is.
-pub(super) fn reply_len(body: usize) -> usize {
-    Kind::Reply { service_time: 0, grant: Grant::default() }.header_len() + body
+/// How many bytes an address must have sent a third of before a REPLY with this body goes there. A large
+/// one goes only where a token was shown.
+pub(super) fn owed_for(body: &[u8]) -> usize {
+    if is_large(body) {
+        return usize::MAX;
+    }
+    Kind::Reply { service_time: 0, grant: Grant::default() }.header_len() + body.len()
 }
