@@ -1,5 +1,13 @@
 //! The socket, and what a thread sleeps on beside it.
 
+mod bell;
+mod incoming;
+mod many;
+mod outgoing;
+#[cfg(test)]
+mod tests;
+
+use std::env;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -8,17 +16,23 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::socket::{setsockopt, sockopt};
-use nix::sys::time::TimeSpec;
+use nix::poll::PollFlags;
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, Timeout, ip_mtu, ipv6_mtu, set_ip_mtu_discover,
     set_ipv6_mtu_discover, set_socket_timeout,
 };
 use rustix::net::{RecvFlags, SendFlags, recvfrom, sendto};
 
-use crate::protocol::{DATAGRAM_LARGEST, DATAGRAM_MAX, Time};
+use crate::protocol::{DATAGRAM_MAX, Time};
+
+pub(crate) use bell::Bell;
+pub(crate) use incoming::Incoming;
+pub(crate) use outgoing::Outgoing;
+
+use incoming::rooms;
+use many::Came;
+use outgoing::Cursor;
 
 /// What the kernel keeps of what has come and is not read yet, in bytes: some thousands of small
 /// packets, if it grants that much.
@@ -30,8 +44,9 @@ const BLOCKED_MAX: Duration = Duration::from_millis(128);
 /// The kernel counts such waits in ticks, of 10 ms at most: shorter ones are too coarse.
 const BLOCKED_MIN: Duration = Duration::from_millis(16);
 
-/// What a datagram is read into: one byte more than it may have, so that a longer one is seen to be.
-pub(crate) type Buffer = Box<[u8; DATAGRAM_LARGEST + 1]>;
+/// "off" where the kernel must not be asked to cut and join datagrams: for a driver that does it wrong,
+/// and for tests of what happens without.
+const OFFLOAD: &str = "UNAVEZ_UDP_OFFLOAD";
 
 /// A UDP socket. Only [`Socket::sleep`] blocks.
 #[derive(Debug)]
@@ -44,14 +59,13 @@ pub(crate) struct Socket {
     busy: AtomicBool,
     /// How long a receive blocks, in ms, as the kernel was told.
     blocked: AtomicU64,
+    /// The kernel cuts what is sent into datagrams of one length (UDP_SEGMENT).
+    cuts: AtomicBool,
+    /// What came last was long, perhaps because the kernel had joined datagrams of one length (UDP_GRO):
+    /// the next time it is asked of what length, which makes the call dearer.
+    long: AtomicBool,
     /// What came to the thread that slept.
-    inbox: Mutex<Inbox>,
-}
-
-#[derive(Debug)]
-struct Inbox {
-    came: Option<(usize, SocketAddr)>,
-    buffer: Buffer,
+    inbox: Mutex<Incoming>,
 }
 
 /// Why a datagram did not leave.
@@ -66,8 +80,24 @@ pub(crate) enum Unsent {
     },
 }
 
+/// What a look at the socket found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Datagrams.
+    Some,
+    /// None was there.
+    Nothing,
+    /// The kernel would not say.
+    Trouble,
+}
+
 impl Socket {
     pub(crate) fn bind(listen: SocketAddr) -> io::Result<Socket> {
+        let offload = env::var_os(OFFLOAD).is_none_or(|it| it != "off");
+        Socket::bind_with(listen, offload)
+    }
+
+    fn bind_with(listen: SocketAddr, offload: bool) -> io::Result<Socket> {
         let udp = UdpSocket::bind(listen)?;
         // IP never cuts a datagram (R40): a path that carries less than 1,200 bytes loses it.
         match listen.is_ipv6() {
@@ -75,15 +105,25 @@ impl Socket {
             false => set_ip_mtu_discover(&udp, Ipv4PathMtuDiscovery::PROBE)?,
         }
         // As much as is allowed; less works, too.
-        let _ = setsockopt(&udp, sockopt::RcvBuf, &BUFFER_LEN);
-        let _ = setsockopt(&udp, sockopt::SndBuf, &BUFFER_LEN);
-        let inbox = Inbox { came: None, buffer: buffer() };
+        if setsockopt(&udp, sockopt::RcvBufForce, &BUFFER_LEN).is_err() {
+            let _ = setsockopt(&udp, sockopt::RcvBuf, &BUFFER_LEN);
+        }
+        if setsockopt(&udp, sockopt::SndBufForce, &BUFFER_LEN).is_err() {
+            let _ = setsockopt(&udp, sockopt::SndBuf, &BUFFER_LEN);
+        }
+        // Kernels before 5.0 know neither.
+        if offload {
+            let _ = setsockopt(&udp, sockopt::UdpGroSegment, &true);
+        }
+        let cuts = offload && getsockopt(&udp, sockopt::UdpGsoSegment).is_ok();
         Ok(Socket {
             waker: waker(udp.local_addr()?).ok(),
             udp,
             busy: AtomicBool::new(false),
             blocked: AtomicU64::new(0),
-            inbox: Mutex::new(inbox),
+            cuts: AtomicBool::new(cuts),
+            long: AtomicBool::new(false),
+            inbox: Mutex::new(Incoming::new()),
         })
     }
 
@@ -97,48 +137,104 @@ impl Socket {
         Ok(address)
     }
 
-    /// The next datagram, or as much of it as fits in; `None` when there is none.
-    pub(crate) fn receive(&self, buffer: &mut Buffer) -> Option<(usize, SocketAddr)> {
+    // ---- what comes
+
+    /// What has come, as much of it as one system call brings.
+    pub(crate) fn receive(&self, into: &mut Incoming) -> Found {
         let mut inbox = self.inbox.lock().expect("no thread panics here");
-        if let Some(came) = inbox.came.take() {
-            mem::swap(buffer, &mut inbox.buffer);
-            return Some(came);
+        if !inbox.is_empty() {
+            mem::swap(into, &mut inbox);
+            return Found::Some;
         }
         drop(inbox);
         loop {
-            match self.read(buffer, RecvFlags::DONTWAIT) {
-                Ok(Some(came)) => return Some(came),
-                Ok(None) => {}
+            match self.read_many(into, false) {
+                Ok(()) if !into.is_empty() => return Found::Some,
+                // It only woke a thread.
+                Ok(()) => {}
                 // What the kernel says of earlier datagrams proves nothing (R3).
                 Err(error) if reports(&error) => {}
-                Err(_) => return None,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Found::Nothing,
+                Err(_) => return Found::Trouble,
             }
         }
     }
 
-    /// `None` if it only woke a thread.
-    fn read(&self, buffer: &mut Buffer, how: RecvFlags) -> io::Result<Option<(usize, SocketAddr)>> {
-        let (_, len, from) = recvfrom(&self.udp, &mut buffer[..], how)?;
-        let from = from.and_then(|from| SocketAddr::try_from(from).ok());
-        let from = from.ok_or(ErrorKind::InvalidData)?;
-        let wakes = len == 0
-            && self.waker.as_ref().is_some_and(|waker| waker.local_addr().ok() == Some(from));
-        Ok((!wakes).then_some((len, from)))
+    /// Reads one datagram, or several that the kernel joined, and waits for it.
+    fn read_one(&self, into: &mut Incoming) -> io::Result<()> {
+        into.fill(|all, came| {
+            let room = rooms(all).next().ok_or(ErrorKind::InvalidInput)?;
+            let (_, len, from) = recvfrom(&self.udp, room, RecvFlags::empty())?;
+            let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+            came[0] = from.map(|from| Came { from, len, segment: None });
+            Ok::<_, io::Error>(())
+        })?;
+        self.sort_out(into);
+        Ok(())
+    }
+
+    /// Reads as many as there are and have room; if it waits, then for the first.
+    fn read_many(&self, into: &mut Incoming, waits: bool) -> io::Result<()> {
+        into.fill(|all, came| many::receive(self.udp.as_fd(), rooms(all), waits, came).map(drop))?;
+        self.sort_out(into);
+        Ok(())
+    }
+
+    /// What only woke a thread is no datagram to anybody.
+    fn sort_out(&self, read: &mut Incoming) {
+        let waker = || self.waker.as_ref().and_then(|waker| waker.local_addr().ok());
+        read.retain(|came| came.len > 0 || waker() != Some(came.from));
+        let long = read.is_long(DATAGRAM_MAX);
+        if long != self.long.load(Relaxed) {
+            self.long.store(long, Relaxed);
+        }
+    }
+
+    // ---- what leaves
+
+    /// Sends all of it, as many datagrams a system call as it can; those that the kernel refuses are
+    /// given away.
+    pub(crate) fn send_all(
+        &self,
+        all: &Outgoing,
+        mut refused: impl FnMut(SocketAddr, &[u8], bool),
+    ) {
+        if let Some((to, datagram)) = all.only() {
+            if let Err(Unsent::Refused { by_peer }) = self.send(to, datagram) {
+                refused(to, datagram, by_peer);
+            }
+            return;
+        }
+        let mut next = Cursor::default();
+        while let Some(batch) = all.plan(next, self.cuts.load(Relaxed)) {
+            let (messages, count) = batch.messages();
+            match many::send(self.udp.as_fd(), &messages[..count]) {
+                Ok(sent) => next = all.after(&batch, sent),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if batch.first_is_cut() && cannot_cut(&error) => {
+                    self.cuts.store(false, Relaxed);
+                }
+                Err(error) => {
+                    if let Unsent::Refused { by_peer } = unsent(&error) {
+                        all.first_of(&batch, |to, datagram| refused(to, datagram, by_peer));
+                    }
+                    next = all.after(&batch, 1);
+                }
+            }
+        }
     }
 
     pub(crate) fn send(&self, to: SocketAddr, datagram: &[u8]) -> Result<(), Unsent> {
         loop {
             match sendto(&self.udp, datagram, SendFlags::DONTWAIT, &to).map_err(io::Error::from) {
                 Ok(_) => return Ok(()),
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => {}
-                    ErrorKind::WouldBlock => return Err(Unsent::Lost),
-                    ErrorKind::ConnectionRefused => return Err(Unsent::Refused { by_peer: true }),
-                    _ => return Err(Unsent::Refused { by_peer: false }),
-                },
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(unsent(&error)),
             }
         }
     }
+
+    // ---- sleep
 
     /// Sleeps until the bell rings, a datagram comes, or so long; or a little less. One thread at a
     /// time, and what came it reads next.
@@ -166,10 +262,12 @@ impl Socket {
             self.blocked.store(millis, Relaxed);
         }
         let mut inbox = self.inbox.lock().expect("no thread panics here");
-        let inbox = &mut *inbox;
-        match self.read(&mut inbox.buffer, RecvFlags::empty()) {
-            Ok(came) => inbox.came = came,
-            Err(_) => self.busy.store(false, Relaxed),
+        let read = match self.long.load(Relaxed) {
+            true => self.read_many(&mut inbox, true),
+            false => self.read_one(&mut inbox),
+        };
+        if read.is_err() {
+            self.busy.store(false, Relaxed);
         }
     }
 
@@ -208,8 +306,18 @@ fn waker(mut address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(waker)
 }
 
-pub(crate) fn buffer() -> Buffer {
-    Box::new([0; DATAGRAM_LARGEST + 1])
+fn unsent(error: &io::Error) -> Unsent {
+    match error.kind() {
+        ErrorKind::WouldBlock => Unsent::Lost,
+        ErrorKind::ConnectionRefused => Unsent::Refused { by_peer: true },
+        _ => Unsent::Refused { by_peer: false },
+    }
+}
+
+/// Whether the kernel says that it, or the driver, will not cut a message; or the way carries no
+/// datagrams of this length, which it will say once more.
+fn cannot_cut(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EOPNOTSUPP))
 }
 
 /// How large datagrams leave this machine for there, in bytes, and whether it is certain that they
@@ -218,23 +326,21 @@ pub(crate) fn path_to(to: SocketAddr) -> (usize, bool) {
     if to.ip().is_loopback() {
         return (LOOPBACK_DATAGRAM, true);
     }
-    let any = if to.is_ipv4() {
-        (Ipv4Addr::UNSPECIFIED, 0).into()
-    } else {
-        (Ipv6Addr::UNSPECIFIED, 0).into()
-    };
-    let any: SocketAddr = any;
-    let mtu = UdpSocket::bind(any).and_then(|socket| {
+    let mtu = UdpSocket::bind(any(to.is_ipv6())).and_then(|socket| {
+        // Nothing is sent: it only looks the way up.
         socket.connect(to)?;
-        Ok(if to.is_ipv4() { ip_mtu(&socket)? } else { ipv6_mtu(&socket)? })
+        Ok(if to.is_ipv6() { ipv6_mtu(&socket)? } else { ip_mtu(&socket)? })
     });
-    let headers = if to.is_ipv4() { 28 } else { 48 };
+    let headers = if to.is_ipv6() { IPV6_HEADERS } else { IPV4_HEADERS };
     let datagram = mtu.map_or(DATAGRAM_MAX, |mtu| (mtu as usize).saturating_sub(headers));
-    (datagram.clamp(DATAGRAM_MAX, DATAGRAM_LARGEST), false)
+    (datagram, false)
 }
 
-/// Two of them are in the receiver's buffer, and two on their way there.
+/// Two of them are in the receiver's buffer, and others on their way there.
 const LOOPBACK_DATAGRAM: usize = 32 << 10;
+/// Those of IP without options, and of UDP.
+const IPV4_HEADERS: usize = 20 + 8;
+const IPV6_HEADERS: usize = 40 + 8;
 
 fn reports(error: &io::Error) -> bool {
     use ErrorKind::{ConnectionRefused, HostUnreachable, Interrupted, NetworkUnreachable};
@@ -244,160 +350,24 @@ fn reports(error: &io::Error) -> bool {
 /// Asks the kernel by which address this machine would go out. Nothing is sent: a UDP socket that
 /// connects only looks the way up, here to an address set aside for documentation.
 fn outside(v6: bool) -> IpAddr {
-    let (any, far): (IpAddr, IpAddr) = if v6 {
-        let far = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
-        (Ipv6Addr::UNSPECIFIED.into(), far.into())
-    } else {
-        let far = Ipv4Addr::new(192, 0, 2, 1);
-        (Ipv4Addr::UNSPECIFIED.into(), far.into())
+    let far: IpAddr = match v6 {
+        true => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+        false => Ipv4Addr::new(192, 0, 2, 1).into(),
     };
-    let address = UdpSocket::bind((any, 0)).and_then(|socket| {
+    let address = UdpSocket::bind(any(v6)).and_then(|socket| {
         socket.connect((far, 9))?;
         socket.local_addr()
     });
     address.map_or(home(v6), |address| address.ip())
 }
 
+/// All addresses of this machine, and a port that is free.
+fn any(v6: bool) -> SocketAddr {
+    let ip: IpAddr = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    (ip, 0).into()
+}
+
 /// This machine, as it calls itself.
 fn home(v6: bool) -> IpAddr {
     if v6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() }
-}
-
-/// A socket, and what is wanted of it; its end is always heard.
-pub(crate) type Wanted<'a> = (BorrowedFd<'a>, PollFlags);
-
-/// Wakes one thread that sleeps.
-#[derive(Debug)]
-pub(crate) struct Bell(EventFd);
-
-impl Bell {
-    pub(crate) fn new() -> io::Result<Bell> {
-        let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
-        Ok(Bell(EventFd::from_value_and_flags(0, flags)?))
-    }
-
-    pub(crate) fn ring(&self) {
-        // It fails only if it has been rung 2^64 times and nobody woke.
-        let _ = self.0.write(1);
-    }
-
-    /// Sleeps until it rings, something comes to the socket, if one is given, or so long. Whether
-    /// something came.
-    pub(crate) fn sleep(&self, socket: Option<Wanted>, so_long: Option<Time>) -> bool {
-        let so_long = so_long.map(TimeSpec::from_duration);
-        let bell = PollFd::new(self.0.as_fd(), PollFlags::POLLIN);
-        let ready = |fd: &PollFd| fd.revents().is_some_and(|came| !came.is_empty());
-        let (rang, came) = match socket {
-            Some((socket, wanted)) => {
-                let mut both = [bell, PollFd::new(socket, wanted)];
-                // An error is a signal that came meanwhile: as good as nothing.
-                match ppoll(&mut both, so_long, None) {
-                    Ok(_) => (ready(&both[0]), ready(&both[1])),
-                    Err(_) => (false, false),
-                }
-            }
-            None => (ppoll(&mut [bell], so_long, None).is_ok_and(|ready| ready > 0), false),
-        };
-        if rang {
-            let _ = self.0.read();
-        }
-        came
-    }
-}
-
-impl AsFd for Bell {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rustix::net::sockopt::{ip_mtu_discover, ipv6_mtu_discover};
-
-    use super::*;
-
-    /// R40, as the kernel has it.
-    #[test]
-    fn no_datagram_is_cut() {
-        let socket = Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        assert_eq!(ip_mtu_discover(&socket.udp), Ok(Ipv4PathMtuDiscovery::PROBE));
-        // Where the machine has IPv6.
-        if let Ok(socket) = Socket::bind("[::1]:0".parse().unwrap()) {
-            assert_eq!(ipv6_mtu_discover(&socket.udp), Ok(Ipv6PathMtuDiscovery::PROBE));
-        }
-    }
-
-    /// Blocks in the receive only while datagrams come one after the other, and never too coarsely.
-    #[test]
-    fn a_receive_blocks_for_whole_powers_of_two() {
-        let ms = Duration::from_millis;
-        let blocked =
-            [None, Some(ms(5000)), Some(ms(128)), Some(ms(127)), Some(ms(31)), Some(ms(16))];
-        assert_eq!(blocked.map(blocked_for), [128, 128, 128, 64, 16, 16].map(|it| Some(ms(it))));
-        assert_eq!([ms(15), ms(1), ms(0)].map(|it| blocked_for(Some(it))), [None; 3]);
-    }
-
-    /// A thread in a receive is woken before it wakes by itself, and what woke it is no datagram to
-    /// anybody. (On a machine that stands still for so long it may not be, so there are more tries.)
-    #[test]
-    fn a_blocked_thread_is_woken() {
-        let woken = (0..20).any(|_| {
-            let (socket, bell) = busy("127.0.0.1:0");
-            std::thread::scope(|scope| {
-                scope.spawn(|| socket.sleep(&bell, None));
-                while !is_blocked(&socket) && socket.busy.load(Relaxed) {
-                    std::thread::yield_now();
-                }
-                socket.wake(&bell);
-            });
-            assert_eq!(socket.receive(&mut buffer()), None);
-            socket.busy.load(Relaxed)
-        });
-        assert!(woken);
-    }
-
-    /// Nothing comes, and the one that would wake it would be lost: the next sleep is on the bell.
-    #[test]
-    fn a_blocked_thread_wakes_by_itself() {
-        let (socket, bell) = busy("127.0.0.1:0");
-        socket.sleep(&bell, None);
-        assert!(!socket.busy.load(Relaxed));
-        bell.ring();
-        socket.sleep(&bell, None);
-    }
-
-    /// What came to the thread that slept is read first, the rest after it; an empty datagram of a
-    /// stranger is one, too.
-    #[test]
-    fn what_came_in_sleep_is_read_in_order() {
-        let (socket, bell) = busy("0.0.0.0:0");
-        let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let to = (Ipv4Addr::LOCALHOST, socket.udp.local_addr().unwrap().port());
-        for datagram in ["", "first", "second"] {
-            stranger.send_to(datagram.as_bytes(), to).unwrap();
-        }
-        let mut buffer = buffer();
-        for expected in ["", "first"] {
-            socket.sleep(&bell, None);
-            let (len, from) = socket.receive(&mut buffer).unwrap();
-            assert_eq!(
-                (&buffer[..len], from),
-                (expected.as_bytes(), stranger.local_addr().unwrap())
-            );
-        }
-        assert_eq!(socket.receive(&mut buffer).unwrap().0, "second".len());
-        assert_eq!(socket.receive(&mut buffer), None);
-    }
-
-    fn busy(listen: &str) -> (Socket, Bell) {
-        let socket = Socket::bind(listen.parse().unwrap()).unwrap();
-        socket.busy.store(true, Relaxed);
-        (socket, Bell::new().unwrap())
-    }
-
-    /// It holds the inbox while it is in the receive.
-    fn is_blocked(socket: &Socket) -> bool {
-        socket.inbox.try_lock().is_err()
-    }
 }

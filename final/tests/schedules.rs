@@ -87,6 +87,8 @@ impl lead::Inside for Model {
         came.is_some()
     }
 
+    fn settle(&mut self) {}
+
     fn may_sleep(&mut self, who: Sleeper) -> bool {
         let mut kernel = self.world.kernel.lock().unwrap();
         let may_sleep = self.world.kind == Kind::All || kernel.socket.is_empty();

@@ -163,7 +163,7 @@ impl Inside {
     fn act(&mut self, action: Action) {
         match action {
             Action::Send { to, packet } => self.network.send(to, &packet),
-            Action::Fragment { to, fragment } => self.network.send_fragment(to, &fragment),
+            Action::Fragment { to, fragment } => self.network.send_fragment(to, fragment),
             Action::Path { to } => self.network.tell_path(&mut self.site, to),
             Action::End { process, call, outcome } => self.end_call(process, call, &outcome),
             Action::Ready { port } => self.ready.push_back(port),
@@ -216,16 +216,10 @@ impl Inside {
 
     // ---- the network and the clock
 
-    /// Reads so many datagrams, or as many as there are, and says how many that was; then does what is
-    /// due.
+    /// Reads until it has so many datagrams or there are no more, and says how many that was; then does
+    /// what is due.
     pub(super) fn read_burst(&mut self, most: usize) -> usize {
-        let mut now = Time::ZERO;
-        let read = (0..most).take_while(|_| {
-            let (came, at) = self.read();
-            now = at;
-            came
-        });
-        let read = read.count();
+        let (read, now) = self.read_until(most);
         // What Timer woke this thread for may have been called off since: then it sleeps until it is told
         // what is due next.
         let was_due = (Time::from_nanos(1)..=now).contains(&self.timer_sleeps);
@@ -235,16 +229,25 @@ impl Inside {
         read
     }
 
-    /// Reads one datagram, or finds that there is none after this moment.
-    fn read(&mut self) -> (bool, Time) {
-        let read = self.network.read(&mut self.site);
-        self.follow();
-        read
+    /// Reads until it has so many, or finds that there are none after this moment.
+    fn read_until(&mut self, most: usize) -> (usize, Time) {
+        let mut count = 0;
+        loop {
+            let (came, now) = self.network.read(&mut self.site);
+            self.follow();
+            while self.network.handle_next(&mut self.site) {
+                self.follow();
+                count += 1;
+            }
+            if !came || count >= most {
+                return (count, now.running);
+            }
+        }
     }
 
     /// What is due is done, after what has come; and Timer is told what is due next.
     fn handle_timeout(&mut self) {
-        (0..READ_MAX).all(|_| self.read().0);
+        self.read_until(READ_MAX);
         self.site.handle_timeout(clock::now());
         self.follow();
         self.timer_sleeps = Time::MAX;

@@ -36,17 +36,23 @@ impl Core {
         Core { site, network, calls_max, done: Vec::new(), finished: Vec::new() }
     }
 
-    /// Reads one datagram, or finds that there is none after this moment.
-    fn read(&mut self, desk: &mut Desk) -> (bool, Time) {
-        let read = self.network.read(&mut self.site);
+    /// Reads what one system call brings, or finds that there is nothing after this moment. How many
+    /// datagrams that were.
+    fn read(&mut self, desk: &mut Desk) -> (usize, Time) {
+        let (_, now) = self.network.read(&mut self.site);
         self.act(desk);
-        read
+        let mut count = 0;
+        while self.network.handle_next(&mut self.site) {
+            self.act(desk);
+            count += 1;
+        }
+        (count, now.running)
     }
 
     fn follow(&mut self, action: Action, desk: &mut Desk) {
         match action {
             Action::Send { to, packet } => self.network.send(to, &packet),
-            Action::Fragment { to, fragment } => self.network.send_fragment(to, &fragment),
+            Action::Fragment { to, fragment } => self.network.send_fragment(to, fragment),
             Action::Path { to } => self.network.tell_path(&mut self.site, to),
             Action::End { call, outcome, .. } => {
                 self.network.trace().ended(&outcome);
@@ -124,13 +130,8 @@ impl Behind for Core {
     fn stop(&mut self) {}
 
     fn act(&mut self, desk: &mut Desk) {
-        loop {
-            while let Some(action) = self.site.poll_action() {
-                self.follow(action, desk);
-            }
-            if !self.network.flush(&mut self.site) {
-                break;
-            }
+        while let Some(action) = self.site.poll_action() {
+            self.follow(action, desk);
         }
         for (serial, done) in self.done.drain(..) {
             if let Ok(Done::Opened(port)) = done {
@@ -141,14 +142,24 @@ impl Behind for Core {
         self.finished.drain(..).for_each(|port| desk.finished(port));
     }
 
+    fn settle(&mut self, desk: &mut Desk) {
+        while self.network.flush(&mut self.site) {
+            self.act(desk);
+        }
+    }
+
     fn round(&mut self, desk: &mut Desk) -> bool {
-        let (mut more, now) = self.read(desk);
+        let (mut read, now) = self.read(desk);
         if self.site.deadline().is_some_and(|at| at <= now) {
-            more = (0..READ_MAX).all(|_| self.read(desk).0);
+            let mut count = 0;
+            while read > 0 && count < READ_MAX {
+                count += read;
+                read = self.read(desk).0;
+            }
             self.site.handle_timeout(clock::now());
             self.act(desk);
         }
-        more
+        read > 0
     }
 
     fn deadline(&self) -> Option<Time> {

@@ -6,50 +6,56 @@ use std::sync::Arc;
 use super::trace::Trace;
 use crate::clock;
 use crate::link::{Link, Way};
-use crate::protocol::{Datagrams, Fragment, Packet, Site, Time, packets};
-use crate::udp::{self, Buffer, Socket, Unsent};
+use crate::protocol::{DATAGRAM_MAX, Fragment, Now, Packet, Piece, Site, packets, pieces};
+use crate::udp::{self, Found, Incoming, Outgoing, Socket, Unsent};
 
 #[derive(Debug)]
 pub(crate) struct Network {
     socket: Arc<Socket>,
-    datagrams: Datagrams,
-    out: Out,
-    buffer: Buffer,
-    trace: Trace,
-}
-
-/// What is done with a datagram.
-#[derive(Debug)]
-struct Out {
+    outgoing: Outgoing,
     way: Option<Way>,
     /// Packets that the kernel refused to send, and whether it spoke of an earlier one.
     unsent: Vec<(Packet, bool)>,
+    /// Where the kernel refused to send fragments to.
+    too_large: Vec<SocketAddr>,
+    incoming: Incoming,
+    /// The moment before what is in `incoming` was read.
+    read_at: Now,
+    trace: Trace,
 }
 
 impl Network {
     pub(crate) fn new(socket: Arc<Socket>, link: Option<Link>, trace: Trace) -> Network {
         Network {
             socket,
-            datagrams: Datagrams::default(),
-            out: Out { way: link.map(Way::new), unsent: Vec::new() },
-            buffer: udp::buffer(),
+            outgoing: Outgoing::default(),
+            way: link.map(Way::new),
+            unsent: Vec::new(),
+            too_large: Vec::new(),
+            incoming: Incoming::new(),
+            read_at: Now::default(),
             trace,
         }
     }
 
+    // ---- what leaves
+
+    /// Sends a packet with the next [`Network::flush`], or sooner.
     pub(crate) fn send(&mut self, to: SocketAddr, packet: &Packet) {
         self.trace.sent(to, packet);
-        let Network { socket, datagrams, out, .. } = self;
-        datagrams.push(to, packet, |to, datagram| out.send(socket, to, datagram));
+        if self.outgoing.is_full(to) {
+            self.transmit();
+        }
+        self.outgoing.push(to, DATAGRAM_MAX, packet);
     }
 
-    pub(crate) fn send_fragment(&mut self, to: SocketAddr, fragment: &Fragment) {
-        self.trace.sent_fragment(to, fragment);
-        let Network { socket, datagrams, out, .. } = self;
-        datagrams.flush(|to, datagram| out.send(socket, to, datagram));
-        let mut bytes = Vec::with_capacity(fragment.encoded_len());
-        fragment.encode(&mut bytes);
-        out.send(socket, to, &bytes);
+    /// Sends a piece of a large message with the next [`Network::flush`], or sooner.
+    pub(crate) fn send_fragment(&mut self, to: SocketAddr, fragment: Fragment) {
+        self.trace.sent_fragment(to, &fragment);
+        if self.outgoing.is_full(to) {
+            self.transmit();
+        }
+        self.outgoing.push_fragment(to, fragment);
     }
 
     /// How large datagrams may be on this way.
@@ -61,54 +67,69 @@ impl Network {
     /// All that was sent leaves. `true` if the core was told of packets that did not: it may have more to
     /// do then.
     pub(crate) fn flush(&mut self, site: &mut Site) -> bool {
-        let Network { socket, datagrams, out, .. } = self;
-        datagrams.flush(|to, datagram| out.send(socket, to, datagram));
-        let any = !out.unsent.is_empty();
-        for (packet, by_peer) in out.unsent.drain(..) {
+        if !self.outgoing.is_empty() {
+            self.transmit();
+        }
+        self.too_large.drain(..).for_each(|to| site.handle_too_large(to));
+        let any = !self.unsent.is_empty();
+        for (packet, by_peer) in self.unsent.drain(..) {
             site.handle_unsent(&packet, by_peer);
         }
         any
     }
 
-    /// Lets the core handle one datagram, or know that there is none after this moment. Whether there
-    /// was one, and the moment.
-    pub(crate) fn read(&mut self, site: &mut Site) -> (bool, Time) {
-        // Before the receive: nothing that came earlier is left when it finds nothing (R23, R29).
-        let now = clock::now();
-        let came = self.receive();
-        let any = came.is_some();
-        match came {
-            Some((from, datagram)) => site.handle_datagram(now, from, datagram),
-            None => site.handle_drained(now),
+    /// What the network loses, too, is repaired by the timers.
+    fn transmit(&mut self) {
+        let Network { socket, outgoing, way, unsent, too_large, .. } = self;
+        let mut refused = |to, datagram: &[u8], by_peer| {
+            for piece in pieces(datagram).flatten() {
+                match piece {
+                    Piece::Packet(packet) => unsent.push((packet, by_peer)),
+                    Piece::Fragment(_) if by_peer => {}
+                    Piece::Fragment(_) => too_large.push(to),
+                }
+            }
+        };
+        match way {
+            None => socket.send_all(outgoing, refused),
+            Some(way) => outgoing.each(|to, datagram| {
+                let sent = way.pass(to, datagram, |to, datagram| socket.send(to, datagram));
+                if let Err(Unsent::Refused { by_peer }) = sent {
+                    refused(to, datagram, by_peer);
+                }
+            }),
         }
-        (any, now.running)
+        outgoing.clear();
     }
 
-    fn receive(&mut self) -> Option<(SocketAddr, &[u8])> {
-        let (len, from) = self.socket.receive(&mut self.buffer)?;
-        let datagram = &self.buffer[..len];
+    // ---- what comes
+
+    /// Reads what has come, as much as one system call brings, or lets the core know that there was
+    /// nothing after this moment; each datagram is then handled by [`Network::handle_next`]. Whether
+    /// there was any, and the moment.
+    pub(crate) fn read(&mut self, site: &mut Site) -> (bool, Now) {
+        // Before the receive: nothing that came earlier is left when it finds nothing (R23, R29).
+        self.read_at = clock::now();
+        let found = self.socket.receive(&mut self.incoming);
+        if found == Found::Nothing {
+            site.handle_drained(self.read_at);
+        }
+        (found == Found::Some, self.read_at)
+    }
+
+    /// Lets the core handle the next datagram that was read; `false` if none is left.
+    pub(crate) fn handle_next(&mut self, site: &mut Site) -> bool {
+        let Some((from, datagram)) = self.incoming.next() else { return false };
         if self.trace.wants_packets() {
             for packet in packets(datagram).flatten() {
                 self.trace.came(from, &packet);
             }
         }
-        Some((from, datagram))
+        site.handle_datagram(self.read_at, from, datagram);
+        true
     }
 
     pub(crate) fn trace(&self) -> &Trace {
         &self.trace
-    }
-}
-
-impl Out {
-    fn send(&mut self, socket: &Socket, to: SocketAddr, datagram: &[u8]) {
-        let sent = match &mut self.way {
-            None => socket.send(to, datagram),
-            Some(way) => way.pass(to, datagram, |to, datagram| socket.send(to, datagram)),
-        };
-        // What the network loses, too, is repaired by the timers.
-        if let Err(Unsent::Refused { by_peer }) = sent {
-            self.unsent.extend(packets(datagram).flatten().map(|packet| (packet, by_peer)));
-        }
     }
 }

@@ -120,13 +120,18 @@ impl Packet {
 
     /// Appends its bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_header(out);
+        out.extend_from_slice(&self.body);
+    }
+
+    /// Appends its bytes without the body, which follows them.
+    pub(crate) fn encode_header(&self, out: &mut Vec<u8>) {
         let start = out.len();
-        let length = self.encoded_len();
         let header = Header {
             magic: MAGIC,
             version: VERSION,
             form: Form::Packet as u8,
-            length: length as u16,
+            length: self.encoded_len() as u16,
             flags: self.flags,
             checksum: 0,
             attempt: self.attempt,
@@ -135,11 +140,10 @@ impl Packet {
             seq: self.seq,
             kind: self.kind,
         };
-        out.resize(start + length, 0);
-        let used = bincode::serde::encode_into_slice(&header, &mut out[start..], CODEC)
+        out.resize(start + self.kind.header_len(), 0);
+        bincode::serde::encode_into_slice(&header, &mut out[start..], CODEC)
             .expect("a header is no longer than its kind says");
-        out[start + used..].copy_from_slice(&self.body);
-        let sum = crc32c::crc32c(&out[start..]);
+        let sum = crc32c::crc32c_append(crc32c::crc32c(&out[start..]), &self.body);
         out[start + CHECKSUM_AT..][..4].copy_from_slice(&sum.to_be_bytes());
     }
 

@@ -40,8 +40,10 @@ pub(crate) trait Behind: fmt::Debug + Send {
     fn waits(&mut self, port: ServerPort, begins: bool);
     /// The site is stopped: nothing is told any more.
     fn stop(&mut self);
-    /// Does all that the last event brought.
+    /// Does all that the last event brought; what is to be sent may wait for [`Behind::settle`].
     fn act(&mut self, desk: &mut Desk);
+    /// The lock is let go: what is to be sent leaves.
+    fn settle(&mut self, _desk: &mut Desk) {}
     /// Reads what has come, if anything has, and does what is due. `true` if there may be more.
     fn round(&mut self, desk: &mut Desk) -> bool;
     /// When [`Behind::round`] is wanted, whether or not anything comes.
@@ -219,6 +221,10 @@ impl lead::Inside for Inside {
 
     fn round(&mut self) -> bool {
         !self.desk.stopped && self.behind.round(&mut self.desk)
+    }
+
+    fn settle(&mut self) {
+        self.behind.settle(&mut self.desk);
     }
 
     fn may_sleep(&mut self, who: Sleeper) -> bool {

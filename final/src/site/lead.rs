@@ -12,8 +12,10 @@
 //!   [`GRACE`].
 //! - Whoever sleeps on the socket sleeps no longer than to the deadline of [`Inside`]; whoever makes
 //!   that earlier wakes it. So does whoever brings what it waits for.
-//! - All that was read from the socket is handled: it is read under the lock.
+//! - All that was read from the socket is handled: it is read under the lock. All that is to be sent has
+//!   left.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use super::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -22,8 +24,8 @@ use super::sync::{Arc, Condvar, Mutex, MutexGuard};
 /// short beside the least time between two packets of one call (10 ms), and spares a thread that makes
 /// one call after the other two thread switches each.
 const GRACE: Duration = Duration::from_millis(2);
-/// So many datagrams are read without letting others have the lock.
-const BURST_MAX: u32 = 16;
+/// So often it is read without letting others have the lock.
+const BURST_MAX: u32 = 8;
 
 /// A moment, as in [`crate::protocol::Time`].
 type Time = Duration;
@@ -36,9 +38,11 @@ pub(crate) trait Inside {
     fn crew(&mut self) -> &mut Crew<Self::Event>;
     /// When [`Inside::round`] is wanted, whether or not a datagram comes.
     fn deadline(&self) -> Option<Time>;
-    /// Reads and handles a datagram, if one is there, and all timers that are due. Tells the crew what
+    /// Reads and handles what has come, if anything has, and all timers that are due. Tells the crew what
     /// came of it. `true` if there may be more.
     fn round(&mut self) -> bool;
+    /// The lock is let go: what the last events want sent leaves.
+    fn settle(&mut self);
     /// This thread is going to sleep on the socket; `false` if there is something to read already.
     fn may_sleep(&mut self, who: Sleeper) -> bool;
     /// A thread begins to wait for this, or ceases to.
@@ -150,11 +154,33 @@ impl<I: Inside, S: Sleep> Door<I, S> {
         until: Option<Time>,
         mut look: impl FnMut(&mut I) -> Option<T>,
     ) -> Option<T> {
+        let begin = |_: &mut I| Ok::<_, Infallible>(event);
+        let Ok(found) = self.begin(until, begin, |inside, _| look(inside));
+        found
+    }
+
+    /// Begins something, and waits for the event that it names, all by one way in.
+    ///
+    /// # Errors
+    /// It was not begun.
+    pub(crate) fn begin<T, E>(
+        &self,
+        until: Option<Time>,
+        begin: impl FnOnce(&mut I) -> Result<I::Event, E>,
+        mut look: impl FnMut(&mut I, I::Event) -> Option<T>,
+    ) -> Result<Option<T>, E> {
         let mut inside = self.lock();
+        let event = match begin(&mut inside) {
+            Ok(event) => event,
+            Err(error) => {
+                self.settle(&mut inside);
+                return Err(error);
+            }
+        };
         let who = inside.crew().number();
         let (mut burst, mut waits) = (0, false);
         let found = loop {
-            let found = look(&mut inside);
+            let found = look(&mut inside, event);
             if found.is_some() || until.is_some_and(|until| until <= self.sleep.now()) {
                 break found;
             }
@@ -174,7 +200,7 @@ impl<I: Inside, S: Sleep> Door<I, S> {
         self.leave(&mut inside, who);
         // What `look` did may be due earlier than the others sleep.
         self.settle(&mut inside);
-        found
+        Ok(found)
     }
 
     /// What the background thread does, until all stops.
@@ -199,6 +225,7 @@ impl<I: Inside, S: Sleep> Door<I, S> {
             }
             if watches && !inside.crew().is_led() {
                 (0..BURST_MAX).any(|_| !inside.round());
+                inside.settle();
             }
         }
     }
@@ -222,6 +249,7 @@ impl<I: Inside, S: Sleep> Door<I, S> {
         until: Option<Time>,
         burst: &mut u32,
     ) -> MutexGuard<'a, I> {
+        inside.settle();
         let until = [inside.deadline(), until].into_iter().flatten().min();
         let crew = inside.crew();
         let leads = crew.leader.replace(Leader { who, waits_for, came: false, until });
@@ -280,8 +308,10 @@ impl<I: Inside, S: Sleep> Door<I, S> {
         }
     }
 
-    /// Wakes whoever sleeps on the socket, if what it waits for has come, or if it sleeps too long.
+    /// What is to be sent leaves. Wakes whoever sleeps on the socket, if what it waits for has come, or if
+    /// it sleeps too long.
     fn settle(&self, inside: &mut I) {
+        inside.settle();
         let deadline = inside.deadline();
         let crew = inside.crew();
         let called = crew.called.is_some();
