@@ -10,7 +10,7 @@ use super::message::Id;
 use super::target::TargetError;
 use super::{CallError, MsgId, RawMsg, SendError, ServiceUrl, SiteError, Target, after};
 use crate::Site;
-use crate::protocol::{Call, Time};
+use crate::protocol::{Call, Request, Time};
 use crate::site::desk::{ClientNumber, End, Event};
 use crate::site::inside::Inside;
 
@@ -42,6 +42,9 @@ pub struct IpcClient {
     number: ClientNumber,
 }
 
+/// So many requests or replies are sent before other threads may enter: more do not travel better.
+pub(super) const TOGETHER_MAX: usize = 256;
+
 /// Which call ended, and how.
 pub type Reply = (MsgId, Result<RawMsg, CallError>);
 
@@ -69,8 +72,13 @@ impl IpcClient {
     /// # Errors
     /// There is no reply; [`CallError::conclude`] says what follows.
     pub fn call(&self, request: impl Into<RawMsg>) -> Result<RawMsg, CallError> {
-        let call = self.send(request.into(), true).map_err(CallError::NotSent)?;
-        self.take(call, None).unwrap_or(Err(CallError::Taken))
+        let request = request.into().into_request(self.site.config());
+        let door = self.site.door().map_err(|error| CallError::NotSent(error.into()))?;
+        let begin = |inside: &mut Inside| {
+            inside.ask(self.number, &self.target, request, true).map(Event::Reply)
+        };
+        let taken = door.begin(None, begin, take).map_err(CallError::NotSent)?;
+        taken.flatten().map_or(Err(CallError::Taken), said)
     }
 
     /// Sends a request. What becomes of it is received with the name returned.
@@ -78,12 +86,57 @@ impl IpcClient {
     /// # Errors
     /// Nothing was sent.
     pub fn send_request(&self, request: impl Into<RawMsg>) -> Result<MsgId, SendError> {
-        Ok(MsgId(Id::Sent(self.number, self.send(request.into(), false)?)))
+        let request = request.into().into_request(self.site.config());
+        self.site.door()?.enter(|inside| self.ask(inside, request))
     }
 
-    fn send(&self, request: RawMsg, claimed: bool) -> Result<Call, SendError> {
-        let request = request.into_request(self.site.config());
-        self.site.door()?.enter(|inside| inside.ask(self.number, &self.target, request, claimed))
+    /// Sends several requests, in this order: as many as fit travel together, which is much faster than
+    /// one after the other. What becomes of each is received with its name.
+    ///
+    /// # Errors
+    /// Each that has one was not sent.
+    ///
+    /// ```
+    /// use unavez::{IpcClient, IpcServer, Site};
+    ///
+    /// let site = Site::embedded()?;
+    /// let server = IpcServer::new(&site)?;
+    /// let client = IpcClient::new(&site, server.port());
+    /// let sent = client.send_requests((1..=3).map(|number| format!("request {number}")));
+    /// let mut open = sent.into_iter().collect::<Result<Vec<_>, _>>()?.len();
+    /// while open > 0 {
+    ///     let requests = server.receive_requests(100)?;
+    ///     server.send_replies(requests);
+    ///     open -= client.receive_replies(100)?.len();
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn send_requests<M: Into<RawMsg>>(
+        &self,
+        requests: impl IntoIterator<Item = M>,
+    ) -> Vec<Result<MsgId, SendError>> {
+        let config = self.site.config();
+        // Whatever the caller's iterator does, it does not do it under the lock.
+        let requests = requests.into_iter().map(|it| it.into().into_request(config));
+        let requests: Vec<Request> = requests.collect();
+        let door = match self.site.door() {
+            Ok(door) => door,
+            Err(error) => return requests.iter().map(|_| Err(error.into())).collect(),
+        };
+        let mut sent = Vec::with_capacity(requests.len());
+        let mut requests = requests.into_iter();
+        while requests.len() > 0 {
+            door.enter(|inside| {
+                let some = requests.by_ref().take(TOGETHER_MAX);
+                sent.extend(some.map(|request| self.ask(inside, request)));
+            });
+        }
+        sent
+    }
+
+    fn ask(&self, inside: &mut Inside, request: Request) -> Result<MsgId, SendError> {
+        let call = inside.ask(self.number, &self.target, request, false)?;
+        Ok(MsgId(Id::Sent(self.number, call)))
     }
 
     /// Waits for the end of any call of this client that no thread asks for by name; if none is open,
@@ -93,6 +146,27 @@ impl IpcClient {
     /// The site was stopped, and the outcomes of all calls were taken.
     pub fn receive_reply(&self) -> Result<Reply, SiteError> {
         self.take_any(None).map(|taken| taken.expect("it waits without end"))
+    }
+
+    /// The same, but takes all that are there, this many at most.
+    ///
+    /// # Errors
+    /// As [`IpcClient::receive_reply`].
+    pub fn receive_replies(&self, most: usize) -> Result<Vec<Reply>, SiteError> {
+        let mut taken = Vec::new();
+        let look = |inside: &mut Inside| {
+            while taken.len() < most.max(1)
+                && let Some(reply) = self.next(inside)
+            {
+                taken.push(reply);
+            }
+            match taken.is_empty() {
+                true => inside.is_stopped().then_some(Err(SiteError::Stopped)),
+                false => Some(Ok(())),
+            }
+        };
+        self.site.door()?.wait(Event::AnyReply(self.number), None, look).transpose()?;
+        Ok(taken)
     }
 
     /// The same, but waits no longer than this.
@@ -161,11 +235,16 @@ impl IpcClient {
     }
 
     fn take_any(&self, until: Option<Time>) -> Result<Option<Reply>, SiteError> {
-        let look = |inside: &mut Inside| match inside.desk.take_any(self.number) {
-            Some((call, end)) => Some(Ok((MsgId(Id::Sent(self.number, call)), said(end)))),
+        let look = |inside: &mut Inside| match self.next(inside) {
+            Some(reply) => Some(Ok(reply)),
             None => inside.is_stopped().then_some(Err(SiteError::Stopped)),
         };
         self.site.door()?.wait(Event::AnyReply(self.number), until, look).transpose()
+    }
+
+    fn next(&self, inside: &mut Inside) -> Option<Reply> {
+        let (call, end) = inside.desk.take_any(self.number)?;
+        Some((MsgId(Id::Sent(self.number, call)), said(end)))
     }
 
     fn take_claimed(&self, id: MsgId, until: Option<Time>) -> Option<Result<RawMsg, CallError>> {
@@ -174,23 +253,18 @@ impl IpcClient {
             Ok(door) => door,
             Err(error) => return Some(Err(CallError::Site(error))),
         };
-        if !door.enter(|inside| inside.desk.claim(call)) {
-            return Some(Err(CallError::Taken));
-        }
-        let taken = self.take(call, until);
-        if taken.is_none() {
-            door.enter(|inside| inside.desk.unclaim(call));
-        }
-        taken
-    }
-
-    fn take(&self, call: Call, until: Option<Time>) -> Option<Result<RawMsg, CallError>> {
-        let door = match self.site.door() {
-            Ok(door) => door,
-            Err(error) => return Some(Err(CallError::Site(error))),
+        let claim = |inside: &mut Inside| match inside.desk.claim(call) {
+            true => Ok(Event::Reply(call)),
+            false => Err(CallError::Taken),
         };
-        let taken = door.wait(Event::Reply(call), until, |inside| inside.desk.take(call))?;
-        Some(taken.map_or(Err(CallError::Taken), said))
+        match door.begin(until, claim, take) {
+            Ok(Some(Some(end))) => Some(said(end)),
+            Ok(None) => {
+                door.enter(|inside| inside.desk.unclaim(call));
+                None
+            }
+            Ok(Some(None)) | Err(_) => Some(Err(CallError::Taken)),
+        }
     }
 }
 
@@ -200,6 +274,12 @@ impl Drop for IpcClient {
             door.enter(|inside| inside.close_client(self.number));
         }
     }
+}
+
+/// The outcome of the call that this thread waits for, if it has come: none if another thread took it.
+fn take(inside: &mut Inside, event: Event) -> Option<Option<End>> {
+    let Event::Reply(call) = event else { return None };
+    inside.desk.take(call)
 }
 
 fn said(end: End) -> Result<RawMsg, CallError> {

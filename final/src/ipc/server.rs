@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::client::TOGETHER_MAX;
 use super::message::Id;
 use super::{IpcPort, MsgId, RawMsg, SendError, SiteError, after};
 use crate::Site;
@@ -69,6 +72,27 @@ impl IpcServer {
         self.take(None).map(|taken| taken.expect("it waits without end"))
     }
 
+    /// The same, but takes all that are there, this many at most. All of them count as run from here on, so
+    /// a service that takes long takes few.
+    ///
+    /// # Errors
+    /// As [`IpcServer::receive_request`].
+    pub fn receive_requests(&self, most: usize) -> Result<Vec<(RawMsg, MsgId)>, SiteError> {
+        let mut taken = Vec::new();
+        let look = |inside: &mut Inside| {
+            while taken.len() < most.max(1) {
+                match self.next(inside) {
+                    Some(Ok(request)) => taken.push(request),
+                    Some(Err(error)) if taken.is_empty() => return Some(Err(error)),
+                    _ => break,
+                }
+            }
+            (!taken.is_empty()).then_some(Ok(()))
+        };
+        self.site.door()?.wait(Event::Request(self.port), None, look).transpose()?;
+        Ok(taken)
+    }
+
     /// The same, but waits no longer than this.
     ///
     /// # Errors
@@ -94,14 +118,42 @@ impl IpcServer {
     /// # Errors
     /// No such request waits for an answer here: it was answered before.
     pub fn send_reply(&self, reply: impl Into<RawMsg>, id: MsgId) -> Result<(), SendError> {
-        let Id::Received(port, call) = id.0 else {
-            return Err(protocol::SendError::NotServing.into());
-        };
         let body = reply.into().into_body();
-        if port != self.port {
-            return Err(protocol::SendError::NotServing.into());
+        self.site.door()?.enter(|inside| self.answer(inside, body, id))
+    }
+
+    /// Answers several requests: as many replies as fit travel together, which is much faster than one
+    /// after the other. None waits for that: a service that takes long answers each when it is done.
+    ///
+    /// # Errors
+    /// Each as [`IpcServer::send_reply`].
+    pub fn send_replies<M: Into<RawMsg>>(
+        &self,
+        replies: impl IntoIterator<Item = (M, MsgId)>,
+    ) -> Vec<Result<(), SendError>> {
+        // Whatever the caller's iterator does, it does not do it under the lock.
+        let replies = replies.into_iter().map(|(reply, id)| (reply.into().into_body(), id));
+        let replies: Vec<(Bytes, MsgId)> = replies.collect();
+        let door = match self.site.door() {
+            Ok(door) => door,
+            Err(error) => return replies.iter().map(|_| Err(error.into())).collect(),
+        };
+        let mut sent = Vec::with_capacity(replies.len());
+        let mut replies = replies.into_iter();
+        while replies.len() > 0 {
+            door.enter(|inside| {
+                let some = replies.by_ref().take(TOGETHER_MAX);
+                sent.extend(some.map(|(body, id)| self.answer(inside, body, id)));
+            });
         }
-        self.site.door()?.enter(|inside| inside.reply(port, call, body))
+        sent
+    }
+
+    fn answer(&self, inside: &mut Inside, body: Bytes, id: MsgId) -> Result<(), SendError> {
+        match id.0 {
+            Id::Received(port, call) if port == self.port => inside.reply(port, call, body),
+            _ => Err(protocol::SendError::NotServing.into()),
+        }
     }
 
     /// Whether a request that was received here is not wanted any more: its client called it off, or
@@ -127,13 +179,17 @@ impl IpcServer {
     }
 
     fn take(&self, until: Option<Time>) -> Result<Option<(RawMsg, MsgId)>, SiteError> {
+        let look = |inside: &mut Inside| self.next(inside);
+        self.site.door()?.wait(Event::Request(self.port), until, look).transpose()
+    }
+
+    fn next(&self, inside: &mut Inside) -> Option<Result<(RawMsg, MsgId), SiteError>> {
         let port = self.port;
-        let look = |inside: &mut Inside| match inside.desk.is_open(port) {
+        match inside.desk.is_open(port) {
             true => inside.take_request(port).map(|taken| Ok(named(port, taken))),
             false if inside.is_stopped() => Some(Err(SiteError::Stopped)),
             false => Some(Err(SiteError::Closed)),
-        };
-        self.site.door()?.wait(Event::Request(port), until, look).transpose()
+        }
     }
 }
 
