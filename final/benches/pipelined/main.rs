@@ -66,11 +66,12 @@ fn measure(placement: &str, server_cpu: usize, filter: &str) -> Result<()> {
     let mut server = Server::start(server_cpu)?;
     pin(0)?;
     let site = Site::with(Options { listen: HERE, ..Options::default() })?;
-    let client = IpcClient::new(&site, server.port);
+    let [client, client_of_many] = server.ports.map(|port| IpcClient::new(&site, port));
     let mut echo = bare::Client::connect(server.bare)?;
-    let all: [Contender; 2] = [
+    let all: [Contender; 3] = [
         (BARE, Box::new(|count| echo.exchange(count, OUTSTANDING))),
         ("unavez, singly", Box::new(|count| singly(&client, count))),
+        ("unavez, many", Box::new(|count| many(&client_of_many, count))),
     ];
     let wanted = |name: &str| name == BARE || name.contains(filter);
     let mut contenders: Vec<Contender> = all.into_iter().filter(|it| wanted(it.0)).collect();
@@ -110,6 +111,23 @@ fn singly(client: &IpcClient, count: usize) -> Result<()> {
         let (_, reply) = client.receive_reply()?;
         assert_eq!(reply?.body().len(), LEN);
         came += 1;
+    }
+    Ok(())
+}
+
+/// As many requests are sent and replies received together as there are.
+fn many(client: &IpcClient, count: usize) -> Result<()> {
+    let (mut sent, mut came) = (0, 0);
+    while came < count {
+        let next = (count - sent).min(OUTSTANDING - (sent - came));
+        for id in client.send_requests((0..next).map(|_| vec![7; LEN])) {
+            id?;
+        }
+        sent += next;
+        for (_, reply) in client.receive_replies(OUTSTANDING)? {
+            assert_eq!(reply?.body().len(), LEN);
+            came += 1;
+        }
     }
     Ok(())
 }

@@ -12,13 +12,17 @@ use unavez::{IpcPort, IpcServer, Options, Site, SiteError};
 
 use super::{HERE, Result, bare, pin, used};
 
+/// So many requests are taken together.
+const MANY: usize = 512;
+
 /// It ends with this value.
 pub(super) struct Server {
     process: Child,
     asks: ChildStdin,
     says: BufReader<ChildStdout>,
     pub(super) bare: SocketAddr,
-    pub(super) port: IpcPort,
+    /// Where each request is answered by itself, and where many are.
+    pub(super) ports: [IpcPort; 2],
 }
 
 impl Server {
@@ -28,8 +32,9 @@ impl Server {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let asks = process.stdin.take().ok_or("it is piped")?;
         let mut says = BufReader::new(process.stdout.take().ok_or("it is piped")?);
-        let (bare, port) = (line(&mut says)?.parse()?, line(&mut says)?.parse()?);
-        Ok(Server { process, asks, says, bare, port })
+        let bare = line(&mut says)?.parse()?;
+        let ports = [line(&mut says)?.parse()?, line(&mut says)?.parse()?];
+        Ok(Server { process, asks, says, bare, ports })
     }
 
     /// What it has used of its core.
@@ -58,13 +63,21 @@ pub(super) fn serve(cpu: usize) -> Result<()> {
     let echo = bare::Server::bind()?;
     println!("{}", echo.address()?);
     thread::spawn(move || echo.run().map_err(|error| eprintln!("the bare echo: {error}")));
-    let site = Site::with(Options { listen: HERE, ..Options::default() })?;
-    let server = IpcServer::new(&site)?;
-    println!("{}", server.port());
+    // A site each, so that no thread receives for the other.
+    let server = || -> Result<IpcServer> {
+        Ok(IpcServer::new(&Site::with(Options { listen: HERE, ..Options::default() })?)?)
+    };
+    let (singly, many) = (server()?, server()?);
+    println!("{}\n{}", singly.port(), many.port());
     thread::spawn(move || -> std::result::Result<(), SiteError> {
         loop {
-            let (request, id) = server.receive_request()?;
-            let _ = server.send_reply(request, id);
+            let (request, id) = singly.receive_request()?;
+            let _ = singly.send_reply(request, id);
+        }
+    });
+    thread::spawn(move || -> std::result::Result<(), SiteError> {
+        loop {
+            many.send_replies(many.receive_requests(MANY)?);
         }
     });
     for _ in io::stdin().lock().lines() {
