@@ -5,7 +5,7 @@
 //! `cargo bench -p unavez --bench round_trip`. All take turns in small batches, so that whatever else
 //! the machine does hits them alike; the median of the batches is printed, and its ratio to the plain
 //! echo's. Twice: all processes on one core, and a core for each host. `-- shm` measures only those with
-//! "shm" in their names, beside the echo.
+//! "shm" in their names, beside the echo; `-- =unavez` the one that is named so.
 
 mod server;
 
@@ -79,7 +79,11 @@ fn measure(placement: &str, server_cpu: usize, filter: &str) -> Result<()> {
         ("unavezd, shm", Box::new(|| call(&shm))),
         ("unavezd, sysv", Box::new(|| call(&sysv))),
     ];
-    let wanted = |name: &str| name == PLAIN || name.contains(filter);
+    let wanted = |name: &str| match filter.strip_prefix('=') {
+        _ if name == PLAIN => true,
+        Some(whole) => name == whole,
+        None => name.contains(filter),
+    };
     let mut contenders: Vec<Contender> = all.into_iter().filter(|it| wanted(it.0)).collect();
     let mut took = vec![Vec::new(); contenders.len()];
     for batch in 0..WARM_UP + BATCHES {
