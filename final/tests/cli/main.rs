@@ -1,5 +1,7 @@
 //! The program `unavez` as a person would type it: real processes on loopback.
 
+#[cfg(feature = "bench")]
+mod bench;
 mod call;
 mod demo;
 mod exposition;
@@ -139,7 +141,7 @@ fn signal(child: &Child, signal: Signal) {
 fn mistakes_are_said_in_one_line() {
     // Each command line is wrong in one way: exit code 2, and a line that says what is allowed.
     for (line, part) in [
-        ("srve", "allowed: serve, call, ping, stat, ps, trace, demo, completions, man"),
+        ("srve", "allowed: serve, call, ping, stat, ps, trace, demo, "),
         ("serve", "allowed: echo, bank, or -- COMMAND"),
         ("serve --listen 7373 echo", "IP:PORT"),
         ("serve --workers 0 echo", "1..=1024"),

@@ -9,7 +9,9 @@ fn help_teaches_by_examples() {
     // Of the program and of each command; the short form, too.
     run(&["--version"]).is(0, concat!("unavez ", env!("CARGO_PKG_VERSION"), "\n"));
     assert!(run(&["-h"]).out.contains("Examples:\n"));
-    for command in ["serve", "call", "ping", "stat", "ps", "trace", "demo", "completions", "man"] {
+    let bench = cfg!(feature = "bench").then_some("bench");
+    let always = ["serve", "call", "ping", "stat", "ps", "trace", "demo", "completions", "man"];
+    for command in always.into_iter().chain(bench) {
         let help = run(&[command, "--help"]);
         assert_eq!((help.code, &*help.err), (Some(0), ""));
         assert!(help.out.contains(&format!("Examples:\n  unavez {command}")), "{}", help.out);

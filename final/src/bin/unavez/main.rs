@@ -3,6 +3,8 @@
 
 mod args;
 mod bank;
+#[cfg(feature = "bench")]
+mod bench;
 mod call;
 mod demo;
 mod net;
@@ -42,6 +44,7 @@ Examples:
   unavez stat unavez://127.0.0.1:7373             what has happened there?
   unavez ps                                       who is attached to the daemon of this host?
   unavez trace                                    what do they call?
+  unavez bench --quick                            how fast is it, beside TCP and QUIC?
 
 Exit codes: 0 done or replied, 2 the command line or this machine is at fault; others are said in
 the help of each command.";
@@ -55,6 +58,11 @@ enum Command {
     Ps(ps::Args),
     Trace(trace::Args),
     Demo(demo::Args),
+    #[cfg(feature = "bench")]
+    Bench(bench::Args),
+    #[cfg(feature = "bench")]
+    #[command(hide = true)]
+    BenchRole(bench::role::Args),
     #[command(hide = true)]
     DemoClient(demo::client::Args),
     Completions(pages::CompletionsArgs),
@@ -76,6 +84,10 @@ fn main() -> ExitCode {
         Command::Stat(args) => stat::run(args),
         Command::Ps(args) => ps::run(&args),
         Command::Trace(args) => trace::run(&args),
+        #[cfg(feature = "bench")]
+        Command::Bench(args) => bench::run(&args),
+        #[cfg(feature = "bench")]
+        Command::BenchRole(_) => bench::role::run(),
         Command::Demo(args) => demo::run(&args),
         Command::DemoClient(args) => demo::client::run(args),
         Command::Completions(args) => pages::completions::<Cli>(&args),

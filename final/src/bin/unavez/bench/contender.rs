@@ -1,0 +1,115 @@
+//! Who is compared, and by which name.
+
+use serde::{Deserialize, Serialize};
+
+/// A way to send a request and get its reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Contender {
+    Udp,
+    UdpBatch,
+    TcpEach,
+    TcpFastOpen,
+    TcpOpen,
+    QuicEach,
+    QuicOpen,
+    Unavez,
+    UnavezdShm,
+    UnavezdSysv,
+}
+
+impl Contender {
+    pub(super) const ALL: [Contender; 10] = [
+        Contender::Udp,
+        Contender::UdpBatch,
+        Contender::TcpEach,
+        Contender::TcpFastOpen,
+        Contender::TcpOpen,
+        Contender::QuicEach,
+        Contender::QuicOpen,
+        Contender::Unavez,
+        Contender::UnavezdShm,
+        Contender::UnavezdSysv,
+    ];
+
+    /// As files and `--filter` name it.
+    pub(super) fn slug(self) -> &'static str {
+        match self {
+            Contender::Udp => "udp",
+            Contender::UdpBatch => "udp-batch",
+            Contender::TcpEach => "tcp-each",
+            Contender::TcpFastOpen => "tcp-fast-open",
+            Contender::TcpOpen => "tcp-open",
+            Contender::QuicEach => "quic-each",
+            Contender::QuicOpen => "quic-open",
+            Contender::Unavez => "unavez",
+            Contender::UnavezdShm => "unavezd-shm",
+            Contender::UnavezdSysv => "unavezd-sysv",
+        }
+    }
+
+    /// As people read it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Contender::Udp => "UDP echo",
+            Contender::UdpBatch => "UDP echo, batched",
+            Contender::TcpEach => "TCP, one each",
+            Contender::TcpFastOpen => "TCP Fast Open",
+            Contender::TcpOpen => "TCP, kept open",
+            Contender::QuicEach => "QUIC, one each",
+            Contender::QuicOpen => "QUIC, kept open",
+            Contender::Unavez => "unavez",
+            Contender::UnavezdShm => "unavezd, shm",
+            Contender::UnavezdSysv => "unavezd, sysv",
+        }
+    }
+
+    /// Whether it goes through the daemons of both hosts.
+    pub(super) fn needs_daemons(self) -> bool {
+        matches!(self, Contender::UnavezdShm | Contender::UnavezdSysv)
+    }
+
+    /// Those that were chosen, by parts of their names.
+    pub(super) fn chosen(parts: &[String]) -> Result<Vec<Contender>, String> {
+        let fits = |part: &String, it: &Contender| it.slug().contains(part.as_str());
+        if let Some(part) =
+            parts.iter().find(|part| Contender::ALL.iter().all(|it| !fits(part, it)))
+        {
+            let names = Contender::ALL.map(Contender::slug).join(", ");
+            return Err(format!(
+                "--filter {part}: none is called so; allowed is a part of: {names}"
+            ));
+        }
+        let chosen = |it: &Contender| parts.is_empty() || parts.iter().any(|part| fits(part, it));
+        Ok(Contender::ALL.into_iter().filter(chosen).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_files_are_those_of_the_filter() {
+        // What JSON says is what `--filter` takes.
+        for contender in Contender::ALL {
+            assert_eq!(serde_json::to_value(contender).unwrap(), contender.slug());
+        }
+    }
+
+    #[test]
+    fn filter_takes_parts_of_names() {
+        // One part, two that overlap, none, and one that fits nothing.
+        let chosen = |parts: &[&str]| {
+            let parts: Vec<String> = parts.iter().map(|part| part.to_string()).collect();
+            Contender::chosen(&parts)
+        };
+        assert_eq!(chosen(&["fast"]), Ok(vec![Contender::TcpFastOpen]));
+        assert_eq!(
+            chosen(&["tcp-o", "open"]),
+            Ok(vec![Contender::TcpFastOpen, Contender::TcpOpen, Contender::QuicOpen])
+        );
+        assert_eq!(chosen(&[]).unwrap().len(), Contender::ALL.len());
+        assert!(chosen(&["tcp", "sctp"]).unwrap_err().contains("--filter sctp: none"));
+    }
+}

@@ -1,0 +1,73 @@
+//! A site in the process, and the sites of two hosts that their daemons play.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::thread;
+
+use unavez::attached::{self, Kind};
+use unavez::{IpcClient, IpcServer, Options, RawMsg, Site, SiteError};
+
+use super::Peer;
+use crate::Result;
+use crate::bench::contender::Contender;
+use crate::bench::orders::Message;
+
+pub(super) fn serve(contender: Contender, ip: IpAddr, daemon: Option<&Path>) -> Result<String> {
+    let server = IpcServer::new(&site(contender, ip, daemon)?)?;
+    let at = server.port().to_string();
+    thread::spawn(move || -> std::result::Result<(), SiteError> {
+        loop {
+            let (request, id) = server.receive_request()?;
+            // The client may have called it off.
+            let _ = server.send_reply(request.into_body(), id);
+        }
+    });
+    Ok(at)
+}
+
+fn site(contender: Contender, ip: IpAddr, daemon: Option<&Path>) -> Result<Site> {
+    let channel = match contender {
+        Contender::UnavezdShm => Kind::Shm,
+        Contender::UnavezdSysv => Kind::Sysv,
+        _ => return Ok(Site::with(Options { listen: (ip, 0).into(), ..Options::default() })?),
+    };
+    let socket = daemon.map(Path::to_owned);
+    Ok(Site::attach_with(attached::Options { socket, channel })?)
+}
+
+pub(super) struct Caller {
+    client: IpcClient,
+}
+
+impl Caller {
+    pub(super) fn connect(
+        contender: Contender,
+        ip: IpAddr,
+        at: &str,
+        daemon: Option<&Path>,
+    ) -> Result<Caller> {
+        Ok(Caller { client: IpcClient::open(&site(contender, ip, daemon)?, at)? })
+    }
+}
+
+impl Peer for Caller {
+    fn exchange(&mut self, message: &Message) -> Result<()> {
+        let reply = self.client.call(message.body())?;
+        Ok(message.check(reply.body().len())?)
+    }
+
+    fn pipeline(&mut self, message: &Message, calls: usize, open: usize) -> Result<()> {
+        let body = message.body();
+        let (mut sent, mut done) = (0, 0);
+        while done < calls {
+            while sent < calls.min(done + open) {
+                self.client.send_request(RawMsg::new(body.clone()))?;
+                sent += 1;
+            }
+            let (_, reply) = self.client.receive_reply()?;
+            message.check(reply?.body().len())?;
+            done += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! Medians with an interval, so that two runs can be compared.
+
+use serde::{Deserialize, Serialize};
+
+/// The median of rounds, and between which values the true one lies in 95 of 100 cases.
+///
+/// The interval is made of order statistics, which suppose nothing of the distribution. With fewer than
+/// six rounds it is from the least to the greatest, and says less.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Median {
+    pub(super) median: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+impl Median {
+    /// `None` of nothing.
+    pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Option<Median> {
+        let mut sorted: Vec<f64> = values.into_iter().collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let count = sorted.len();
+        let rank = rank(count);
+        let low = *sorted.get(rank)?;
+        let median = (sorted[(count - 1) / 2] + sorted[count / 2]) / 2.0;
+        Some(Median { median, low, high: sorted[count - 1 - rank] })
+    }
+}
+
+/// How many of so many sorted values, at either end, are outside the interval: as many as keep the
+/// chance that no more of them are below the true median under 2.5 %.
+fn rank(count: usize) -> usize {
+    // For many values the binomial distribution is the normal one.
+    if count > 500 {
+        let half = count as f64 / 2.0;
+        return (half - 1.96 * (count as f64).sqrt() / 2.0) as usize - 1;
+    }
+    let (mut term, mut sum, mut below) = (0.5_f64.powi(count as i32), 0.0, 0);
+    loop {
+        // The chance that exactly so many are below.
+        sum += term;
+        if sum > 0.025 || below >= count / 2 {
+            return below.saturating_sub(1);
+        }
+        term *= (count - below) as f64 / (below + 1) as f64;
+        below += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interval_is_that_of_the_tables() {
+        // Ranks of the 95 % interval of a median as tables of the sign test have them, from 0.
+        for (count, wanted) in [(1, 0), (5, 0), (6, 0), (8, 0), (9, 1), (20, 5), (100, 39)] {
+            assert_eq!(rank(count), wanted, "{count}");
+        }
+        assert_eq!(rank(1000), 468);
+        // Nothing jumps where the approximation begins.
+        assert!(rank(501) - rank(500) <= 1);
+    }
+
+    #[test]
+    fn median_is_in_the_middle() {
+        // Odd, even, one and none.
+        let of = |values: &[f64]| Median::of(values.iter().copied());
+        assert_eq!(of(&[3.0, 1.0, 2.0]), Some(Median { median: 2.0, low: 1.0, high: 3.0 }));
+        assert_eq!(of(&[4.0, 1.0, 2.0, 3.0]).unwrap().median, 2.5);
+        assert_eq!(of(&[7.0]), Some(Median { median: 7.0, low: 7.0, high: 7.0 }));
+        assert_eq!(of(&[]), None);
+        let many = of(&(1..=9).map(f64::from).collect::<Vec<_>>()).unwrap();
+        assert_eq!((many.low, many.high), (2.0, 8.0));
+    }
+}
