@@ -117,7 +117,7 @@ fn write_and_read(on_word: bool) {
     let writes = thread::spawn(move || {
         for number in 0..4_u8 {
             loop {
-                match writer.try_send(&[number; 12]) {
+                match writer.try_send(&[number; 12], &[]) {
                     Ok(true) => rings_reader.ring(),
                     Ok(false) => {}
                     Err(Unsent::Full) => {

@@ -161,7 +161,7 @@ fn numbers_of_the_chapter_on_the_daemon_are_those_of_the_code() {
         fs::read_to_string(workspace().join("final/src").join(file)).expect("it is there")
     };
     for (file, code, text) in [
-        ("local/mod.rs", "MESSAGE_MAX: usize = 2400;", "at most 2,400 bytes here"),
+        ("local/mod.rs", "MESSAGE_MAX: usize = 8184;", "at most 8,184 bytes here"),
         ("local/shm.rs", "RING_LEN: usize = 8192;", "| 64 KiB |"),
         ("local/sysv.rs", "MODE: c_int = 0o600;", "they have mode 0600"),
         ("daemon/limits.rs", "STOP_WAIT: Duration = Duration::from_millis(500);", "half a second"),

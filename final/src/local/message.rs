@@ -345,8 +345,8 @@ mod tests {
         let (processes, more) = page(std::iter::repeat_n(ProcessInfo::default(), 1000));
         assert!(more && processes.len() > 30, "{}", processes.len());
         let row = PortRow { name: Some("n".repeat(NAME_MAX)), ..PortRow::default() };
-        let (ports, more) = page(vec![row; 3]);
-        assert!(more && ports.len() == 2, "{}", ports.len());
+        let (ports, more) = page(vec![row; 100]);
+        assert!(more && ports.len() > 2, "{}", ports.len());
         for seen in [
             Seen::Counters(counters),
             Seen::Entries(Entries::default()),

@@ -40,11 +40,11 @@ mod sync {
     pub(super) use std::sync::atomic::{AtomicU64, Ordering, fence};
 }
 
-/// The longest message, in bytes: a body, a name that is as long, and what stands before them. Some
-/// of these fit a System V queue, which holds 16,384 bytes.
-pub(crate) const MESSAGE_MAX: usize = 2400;
-/// What stands before the body, at most.
-pub(crate) const HEADER_MAX: usize = MESSAGE_MAX - BODY_MAX;
+/// The longest message, in bytes. With its length it is an eighth of a ring; and two of these fit a
+/// System V queue, which takes 8,192 bytes a message and holds 16,384.
+pub(crate) const MESSAGE_MAX: usize = 8184;
+/// What stands before the body, at most: a name that is as long as a body, and little else.
+pub(crate) const HEADER_MAX: usize = BODY_MAX + 256;
 
 /// How messages travel between a process and its daemon.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -81,8 +81,9 @@ pub(crate) struct Broken(pub(crate) &'static str);
 
 /// Both ways of an attachment, from one side.
 pub(crate) trait Channel: fmt::Debug + Send {
-    /// Appends a message, whole or not at all. `true`: the other side sleeps, and its bell must be rung.
-    fn try_send(&mut self, message: &[u8]) -> Result<bool, Unsent>;
+    /// Appends a message, whole or not at all: what stands before the body, and that. `true`: the other
+    /// side sleeps, and its bell must be rung.
+    fn try_send(&mut self, head: &[u8], body: &[u8]) -> Result<bool, Unsent>;
 
     /// Takes the next message into the buffer, which is cleared first; `false` if there is none. It
     /// counts as taken before this returns.

@@ -24,7 +24,7 @@ impl Outbox {
     pub(crate) fn push(&mut self, message: &[u8]) -> Result<bool, Broken> {
         self.pushed += 1;
         if self.waiting.is_empty() {
-            match self.channel.try_send(message) {
+            match self.channel.try_send(message, &[]) {
                 Ok(ring) => return Ok(ring),
                 Err(Unsent::Full) => {}
                 Err(Unsent::Broken(broken)) => return Err(broken),
@@ -38,7 +38,7 @@ impl Outbox {
     pub(crate) fn flush(&mut self) -> Result<bool, Broken> {
         let mut ring = false;
         while let Some(message) = self.waiting.front() {
-            match self.channel.try_send(message) {
+            match self.channel.try_send(message, &[]) {
                 Ok(sleeps) => ring |= sleeps,
                 Err(Unsent::Full) => break,
                 Err(Unsent::Broken(broken)) => return Err(broken),

@@ -83,14 +83,14 @@ impl Queues {
 const GONE: Broken = Broken("its queue cannot be used any more");
 
 impl Channel for Queues {
-    fn try_send(&mut self, message: &[u8]) -> Result<bool, Unsent> {
-        if message.len() > MESSAGE_MAX {
+    fn try_send(&mut self, head: &[u8], body: &[u8]) -> Result<bool, Unsent> {
+        if head.len() + body.len() > MESSAGE_MAX {
             return Err(Broken("a message is longer than may be").into());
         }
         let (queue, lane) = &self.sends;
-        if !queue.try_send(message).map_err(|_| GONE)? {
+        if !queue.try_send(head, body).map_err(|_| GONE)? {
             lane.starves();
-            if !queue.try_send(message).map_err(|_| GONE)? {
+            if !queue.try_send(head, body).map_err(|_| GONE)? {
                 return Err(Unsent::Full);
             }
             lane.is_fed();

@@ -61,12 +61,13 @@ impl<W: Words> Writer<W> {
         Writer { lane, place: place.check(), tail: 0, head: 0 }
     }
 
-    /// Appends a message; `true` if the reader must be rung.
-    pub(crate) fn try_send(&mut self, message: &[u8]) -> Result<bool, Unsent> {
-        if message.len() > MESSAGE_MAX {
+    /// Appends a message of two halves; `true` if the reader must be rung.
+    pub(crate) fn try_send(&mut self, head: &[u8], body: &[u8]) -> Result<bool, Unsent> {
+        let len = head.len().saturating_add(body.len());
+        if len > MESSAGE_MAX {
             return Err(Broken("a message is longer than may be").into());
         }
-        let needed = words(message.len()) as u64;
+        let needed = words(len) as u64;
         if !self.has_room(needed) && !self.finds_room(needed)? {
             self.lane.starves();
             if !self.finds_room(needed)? {
@@ -74,16 +75,15 @@ impl<W: Words> Writer<W> {
             }
             self.lane.is_fed();
         }
-        self.put(0, message.len() as u64);
-        let (whole, rest) = message.as_chunks::<WORD>();
-        for (bytes, at) in whole.iter().zip(1..) {
-            self.put(at, u64::from_ne_bytes(*bytes));
-        }
-        if !rest.is_empty() {
-            let mut bytes = [0; WORD];
-            bytes[..rest.len()].copy_from_slice(rest);
-            self.put(needed - 1, u64::from_ne_bytes(bytes));
-        }
+        self.put(0, len as u64);
+        // One word may hold the end of the head and the beginning of the body.
+        let (whole, rest) = head.as_chunks::<WORD>();
+        let (begin, body) = body.split_at(body.len().min(rest.len().wrapping_neg() % WORD));
+        let at = self.put_words(1, whole);
+        let at = self.put_rest(at, rest, begin);
+        let (whole, rest) = body.as_chunks::<WORD>();
+        let at = self.put_words(at, whole);
+        self.put_rest(at, rest, &[]);
         self.tail = self.tail.wrapping_add(needed);
         self.lane.tail().store(self.tail, Ordering::Release);
         Ok(self.lane.wrote())
@@ -104,6 +104,26 @@ impl<W: Words> Writer<W> {
         }
         self.head = head;
         Ok(self.has_room(needed))
+    }
+
+    /// Where the next word belongs.
+    fn put_words(&self, at: u64, words: &[[u8; WORD]]) -> u64 {
+        for (bytes, at) in words.iter().zip(at..) {
+            self.put(at, u64::from_ne_bytes(*bytes));
+        }
+        at + words.len() as u64
+    }
+
+    /// What is less than a word, or one of two halves.
+    fn put_rest(&self, at: u64, rest: &[u8], begin: &[u8]) -> u64 {
+        if rest.is_empty() {
+            return at;
+        }
+        let mut bytes = [0; WORD];
+        bytes[..rest.len()].copy_from_slice(rest);
+        bytes[rest.len()..][..begin.len()].copy_from_slice(begin);
+        self.put(at, u64::from_ne_bytes(bytes));
+        at + 1
     }
 
     fn put(&self, at: u64, word: u64) {

@@ -69,8 +69,8 @@ impl Words for Arc<Memory> {
 }
 
 impl Channel for Shm {
-    fn try_send(&mut self, message: &[u8]) -> Result<bool, Unsent> {
-        self.writer.try_send(message)
+    fn try_send(&mut self, head: &[u8], body: &[u8]) -> Result<bool, Unsent> {
+        self.writer.try_send(head, body)
     }
 
     fn try_receive(&mut self, buffer: &mut Vec<u8>) -> Result<bool, Broken> {

@@ -77,24 +77,27 @@ impl Queue {
         check(unsafe { libc::msgctl(self.id, libc::IPC_SET, &raw mut status) }).map(drop)
     }
 
-    /// Puts a message in; `false` if there is no room.
-    pub(crate) fn try_send(self, bytes: &[u8]) -> io::Result<bool> {
+    /// Puts a message of two halves in; `false` if there is no room.
+    pub(crate) fn try_send(self, head: &[u8], body: &[u8]) -> io::Result<bool> {
         let mut message = MaybeUninit::<Message>::uninit();
-        if bytes.len() > ROOM {
+        let len = head.len().saturating_add(body.len());
+        if len > ROOM {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let to = message.as_mut_ptr();
         // SAFETY: `to` is a whole message, only its bytes may be uninitialised, which are raw bytes
-        // here; `bytes` are no more than there is room for, and elsewhere.
+        // here; both halves together are no more than there is room for, and elsewhere.
         unsafe {
             (*to).kind = TYPE;
-            ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut (*to).bytes).cast(), bytes.len());
+            let bytes: *mut u8 = (&raw mut (*to).bytes).cast();
+            ptr::copy_nonoverlapping(head.as_ptr(), bytes, head.len());
+            ptr::copy_nonoverlapping(body.as_ptr(), bytes.add(head.len()), body.len());
         }
         let from: *const c_void = to.cast();
         let sent = retry(|| {
-            // SAFETY: `from` is a type and at least `bytes.len()` bytes that were written above, and
-            // the kernel reads no more.
-            check(unsafe { libc::msgsnd(self.id, from, bytes.len(), libc::IPC_NOWAIT) })
+            // SAFETY: `from` is a type and at least `len` bytes that were written above, and the kernel
+            // reads no more.
+            check(unsafe { libc::msgsnd(self.id, from, len, libc::IPC_NOWAIT) })
         });
         match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),

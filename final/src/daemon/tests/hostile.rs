@@ -160,7 +160,7 @@ fn who_removes_its_queues_is_let_go() {
     let port = process.serve("queues");
     process.it.outbox.channel().remove();
     // The daemon finds out when it has something to say.
-    process.it.outbox.channel().try_send(b"?").unwrap_err();
+    process.it.outbox.channel().try_send(b"?", &[]).unwrap_err();
     let mut other = host.attach(Kind::Shm);
     other.ask(1, Target::Port(process.name_of(port)), b"?");
     assert!(process.is_let_go());

@@ -11,14 +11,33 @@ fn what_is_sent_is_received() {
         let mut buffer = Vec::new();
         for len in (0..=MESSAGE_MAX).chain((0..=MESSAGE_MAX).rev()) {
             let message: Vec<u8> = (0..len).map(|at| (at ^ len) as u8).collect();
-            daemon.try_send(&message).unwrap();
+            daemon.try_send(&message, &[]).unwrap();
             assert!(process.try_receive(&mut buffer).unwrap());
             assert_eq!(buffer, message);
-            process.try_send(&message).unwrap();
+            process.try_send(&message, &[]).unwrap();
             assert!(daemon.try_receive(&mut buffer).unwrap());
             assert_eq!(buffer, message);
         }
         assert!(!process.try_receive(&mut buffer).unwrap());
+    });
+}
+
+/// A message of two halves, cut anywhere: it comes as one.
+#[test]
+fn two_halves_are_one_message() {
+    each(|(mut daemon, mut process)| {
+        let mut buffer = Vec::new();
+        for len in [0, 1, 7, 8, 9, 16, 23, 24, 100] {
+            let message: Vec<u8> = (1..=len).collect();
+            for at in 0..=message.len() {
+                let (head, body) = message.split_at(at);
+                daemon.try_send(head, body).unwrap();
+                assert!(process.try_receive(&mut buffer).unwrap());
+                assert_eq!(buffer, message, "cut at {at}");
+            }
+        }
+        let half = [7; MESSAGE_MAX / 2 + 1];
+        assert!(matches!(daemon.try_send(&half, &half), Err(Unsent::Broken(_))));
     });
 }
 
@@ -27,11 +46,11 @@ fn what_is_sent_is_received() {
 fn what_does_not_fit_is_not_begun() {
     each(|(mut daemon, mut process)| {
         let (mut buffer, mut sent) = (Vec::new(), 0_u32);
-        while process.try_send(&[sent as u8; 1000]).is_ok() {
+        while process.try_send(&[sent as u8; 1000], &[]).is_ok() {
             sent += 1;
         }
         assert!(sent > 4, "{sent}");
-        assert_eq!(process.try_send(&[0; 1000]), Err(Unsent::Full));
+        assert_eq!(process.try_send(&[0; 1000], &[]), Err(Unsent::Full));
         for number in 0..sent {
             assert_eq!(process.taken(), u64::from(number));
             assert!(daemon.try_receive(&mut buffer).unwrap());
@@ -48,7 +67,7 @@ fn what_does_not_fit_is_not_begun() {
 #[test]
 fn too_long_is_refused() {
     each(|(mut daemon, _process)| {
-        let sent = daemon.try_send(&[0; MESSAGE_MAX + 1]);
+        let sent = daemon.try_send(&[0; MESSAGE_MAX + 1], &[]);
         assert!(matches!(sent, Err(Unsent::Broken(_))));
     });
 }
@@ -57,12 +76,12 @@ fn too_long_is_refused() {
 #[test]
 fn who_is_awake_is_not_rung() {
     each(|(mut daemon, mut process)| {
-        assert_eq!(daemon.try_send(b"awake"), Ok(false));
+        assert_eq!(daemon.try_send(b"awake", &[]), Ok(false));
         assert_eq!(process.may_sleep(), Ok(false));
         assert!(process.try_receive(&mut Vec::new()).unwrap());
         assert_eq!(process.may_sleep(), Ok(true));
-        assert_eq!(daemon.try_send(b"asleep"), Ok(true));
-        assert_eq!(daemon.try_send(b"woken"), Ok(false));
+        assert_eq!(daemon.try_send(b"asleep", &[]), Ok(true));
+        assert_eq!(daemon.try_send(b"woken", &[]), Ok(false));
         process.woke();
         assert_eq!(process.may_sleep(), Ok(false));
     });
@@ -72,7 +91,7 @@ fn who_is_awake_is_not_rung() {
 #[test]
 fn what_was_said_before_the_end_is_heard() {
     each(|(mut daemon, mut process)| {
-        process.try_send(b"last words").unwrap();
+        process.try_send(b"last words", &[]).unwrap();
         drop(process);
         let mut buffer = Vec::new();
         assert!(daemon.try_receive(&mut buffer).unwrap());
