@@ -91,7 +91,7 @@ pub(crate) fn start(options: Options) -> Result<Parts, AttachError> {
     let terms = first.welcome.terms;
     let config = Config {
         patience_default: terms.patience_default,
-        message_max: terms.reply_max as usize,
+        message_max: terms.message_max as usize,
         calls_max: terms.calls_max as usize,
         ..Config::default()
     };

@@ -34,7 +34,7 @@ pub use crate::local::seen::{PortInfo, ProcessInfo};
 #[derive(Debug)]
 pub struct Observer {
     welcome: Welcome,
-    outbox: Outbox,
+    outbox: Box<Outbox>,
     bell: Arc<Bell>,
     /// The number of the last question.
     serial: u64,
@@ -75,6 +75,7 @@ impl Observer {
     pub fn open(socket: Option<&Path>) -> Result<Observer, AttachError> {
         let at = socket.map_or_else(path::find, Path::to_owned);
         let Attachment { welcome, outbox, bell } = attach(&at, Kind::Shm)?;
+        let outbox = Box::new(outbox);
         Ok(Observer { welcome, outbox, bell: Arc::new(bell), serial: 0, buffer: Vec::new() })
     }
 

@@ -11,9 +11,7 @@ use crate::clock;
 use crate::ipc::{SendError, SiteError, after};
 use crate::local::bell::Heard;
 use crate::local::message::{NAME_MAX, Up, patience_ends, patience_left};
-use crate::protocol::{
-    self, BODY_MAX, Call, CallId, Incoming, Request, ServerId, ServerPort, Target, Time,
-};
+use crate::protocol::{self, Call, CallId, Incoming, Request, ServerId, ServerPort, Target, Time};
 use crate::site::desk::{Desk, Done, Serial};
 use crate::site::inside::{Behind, Job};
 use crate::site::lead::Sleeper;
@@ -26,22 +24,23 @@ impl Behind for Daemon {
     fn ask(&mut self, target: &Target, request: Request) -> Result<Call, protocol::SendError> {
         let Request { body, flags, patience, max_reply } = request;
         let name = if let Target::Name { name, .. } = target { name } else { "" };
-        if body.len() > BODY_MAX || name.len() > NAME_MAX {
+        if body.len() > self.terms.message_max as usize || name.len() > NAME_MAX {
             return Err(protocol::SendError::TooLong);
         }
         let call = self.calls.name();
         let patience_ends = patience_ends(clock::now().boot, patience);
         let target = target.clone();
         let up = Up::Ask { call: call.0, target, flags, patience_ends, max_reply };
-        let sent = self.say(&up, &body);
+        let sent = self.say(&up, body.clone());
         self.calls.asked(call, up, body, flags, patience.and_then(after), sent);
         Ok(call)
     }
 
     fn cancel(&mut self, call: Call) {
+        self.take_back(call);
         match self.calls.cancel(call) {
             Some(end) => self.told.ends.push((call, end)),
-            None => drop(self.say(&Up::Cancel { call: call.0 }, &[])),
+            None => drop(self.say(&Up::Cancel { call: call.0 }, Bytes::new())),
         }
     }
 
@@ -79,7 +78,7 @@ impl Behind for Daemon {
 
     fn close_port(&mut self, port: ServerPort) {
         if let Some(port) = self.ports.close(port) {
-            self.say(&Up::ClosePort { port }, &[]);
+            self.say(&Up::ClosePort { port }, Bytes::new());
         }
         self.feed_starved();
     }
@@ -97,9 +96,11 @@ impl Behind for Daemon {
     fn reply(&mut self, port: ServerPort, call: CallId, body: Bytes) -> Result<(), SendError> {
         let was_full = self.ports.is_full();
         let reply = self.ports.reply(port, call)?;
-        let up = Up::Reply { serial: NOBODY, port: reply.at, call, renew: reply.renew };
-        // The client is told of a longer one that it was too long (R32).
-        self.say(&up, &body[..body.len().min(BODY_MAX + 1)]);
+        let (serial, port, renew) = (NOBODY, reply.at, reply.renew);
+        match body.len() <= self.terms.message_max as usize {
+            true => self.say(&Up::Reply { serial, port, call, renew }, body),
+            false => self.say(&Up::TooLong { serial, port, call, renew }, Bytes::new()),
+        };
         if was_full {
             self.feed_starved();
         }
@@ -168,8 +169,10 @@ impl Behind for Daemon {
         if heard == Heard::End || is_left {
             self.lose(desk);
         }
-        if self.calls.deadline().is_some_and(|due| due <= clock::running()) {
-            self.told.ends.extend(self.calls.expire(clock::running()));
+        let now = clock::running();
+        if self.calls.deadline().is_some_and(|due| due <= now) {
+            self.calls.overdue(now).into_iter().for_each(|call| self.take_back(call));
+            self.told.ends.extend(self.calls.expire(now));
         }
         self.act(desk);
         more

@@ -3,7 +3,7 @@
 //! Invariant: each is kept as it was asked until it has ended, so that the next daemon can be asked what
 //! the last one has not seen.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::clock;
 use crate::ipc::{CallError, SiteError, after};
 use crate::local::message::Up;
-use crate::protocol::{Call, Flags, NotExecuted, Table, Time, Unknown};
+use crate::protocol::{Call, Flags, NotExecuted, SendError, Table, Time, Unknown};
 use crate::site::desk::End;
 
 /// How much longer than its patience a call may take to end, by the daemon's word: a daemon that is
@@ -42,7 +42,7 @@ struct Asked {
     ends: Option<Time>,
     /// Until when a call of unlimited patience waits for a daemon.
     waits_until: Option<Time>,
-    /// Which message of this attachment asked for it; `None` if none has.
+    /// The message of this attachment that asks for it; `None` if none does.
     sent: Option<u64>,
     cancelled: bool,
     /// An earlier daemon may have had it run.
@@ -58,7 +58,7 @@ impl Asked {
         }
     }
 
-    fn not_executed(&self, why: NotExecuted) -> End {
+    fn not_executed(&self, why: impl Into<CallError>) -> End {
         // What may have run once cannot be said not to have run.
         if self.again { Err(CallError::Site(SiteError::Restarted)) } else { Err(why.into()) }
     }
@@ -98,6 +98,28 @@ impl Calls {
         self.open.insert(call, asked);
     }
 
+    /// The message that asks for it.
+    pub(super) fn sent(&self, call: Call) -> Option<u64> {
+        self.open.get(&call)?.sent
+    }
+
+    /// That message was taken back.
+    pub(super) fn unsay(&mut self, call: Call) {
+        self.change(call, |asked| asked.sent = None);
+    }
+
+    /// Changes what is known of a call, and with it when it is due.
+    fn change(&mut self, call: Call, change: impl FnOnce(&mut Asked)) {
+        let Some(asked) = self.open.get_mut(&call) else { return };
+        let before = asked.due();
+        change(asked);
+        let due = asked.due();
+        if let Some(before) = before {
+            self.due.remove(&(before, call));
+        }
+        self.due.extend(due.map(|due| (due, call)));
+    }
+
     /// The daemon says that it has ended so; `None` if it had ended.
     pub(super) fn ended(&mut self, call: Call, end: End) -> Option<End> {
         let asked = self.remove(call)?;
@@ -123,31 +145,23 @@ impl Calls {
             self.remove(call);
             return Some(Err(CallError::Site(SiteError::Restarted)));
         }
-        let before = asked.due();
-        asked.again |= ran;
-        asked.sent = None;
-        let due = asked.due();
-        if let Some(before) = before {
-            self.due.remove(&(before, call));
-        }
-        self.due.extend(due.map(|due| (due, call)));
+        self.change(call, |asked| {
+            asked.again |= ran;
+            asked.sent = None;
+        });
         None
     }
 
     /// `Some` if it ends at once: no daemon has been asked for it.
     pub(super) fn cancel(&mut self, call: Call) -> Option<End> {
         let asked = self.open.get_mut(&call)?;
-        let before = asked.due();
-        asked.cancelled = true;
         if asked.sent.is_some() {
-            // A daemon that is stopped says nothing.
-            let now = clock::running();
-            asked.ends = Some(asked.ends.map_or(now, |ends| ends.min(now)));
-            let due = asked.due();
-            if let Some(before) = before {
-                self.due.remove(&(before, call));
-            }
-            self.due.extend(due.map(|due| (due, call)));
+            self.change(call, |asked| {
+                asked.cancelled = true;
+                // A daemon that is stopped says nothing.
+                let now = clock::running();
+                asked.ends = Some(asked.ends.map_or(now, |ends| ends.min(now)));
+            });
             return None;
         }
         let end = asked.not_executed(NotExecuted::Cancelled);
@@ -155,12 +169,12 @@ impl Calls {
         Some(end)
     }
 
-    /// The daemon is gone, and had taken so many messages: ends what it may have acted on.
-    pub(super) fn lose(&mut self, taken: u64) -> Vec<(Call, End)> {
+    /// The daemon is gone, and has never acted on these messages: ends what it may have acted on.
+    pub(super) fn lose(&mut self, untaken: &HashSet<u64>) -> Vec<(Call, End)> {
         let mut ends = Vec::new();
         for call in self.names() {
             let Some(asked) = self.open.get_mut(&call) else { continue };
-            let seen = asked.sent.take().is_some_and(|sent| sent <= taken);
+            let seen = asked.sent.take().is_some_and(|sent| !untaken.contains(&sent));
             let again = asked.flags.has(Flags::IDEMPOTENT);
             asked.again |= seen;
             self.order_lost |= seen && asked.flags.has(Flags::ORDERED);
@@ -183,14 +197,31 @@ impl Calls {
         ends
     }
 
-    /// Asks a new daemon for all that wait, in the order in which they were asked for.
-    pub(super) fn resume(&mut self, mut say: impl FnMut(&Up, &[u8]) -> Option<u64>) {
+    /// Asks a new daemon for all that wait, in the order in which they were asked for; ends those that
+    /// are longer than it takes.
+    pub(super) fn resume(
+        &mut self,
+        longest: usize,
+        mut say: impl FnMut(&Up, Bytes) -> Option<u64>,
+    ) -> Vec<(Call, End)> {
+        let mut ends = Vec::new();
         for call in self.names() {
-            if let Some(asked) = self.open.get_mut(&call) {
-                asked.sent = say(&asked.up, &asked.body);
+            let Some(asked) = self.open.get_mut(&call) else { continue };
+            if asked.body.len() > longest {
+                let too_long = CallError::NotSent(SendError::TooLong.into());
+                ends.push((call, asked.not_executed(too_long)));
+                self.open.remove(&call);
+            } else {
+                asked.sent = say(&asked.up, asked.body.clone());
             }
         }
         self.plan();
+        ends
+    }
+
+    /// Those that are overdue.
+    pub(super) fn overdue(&self, now: Time) -> Vec<Call> {
+        self.due.iter().take_while(|(due, _)| *due <= now).map(|(_, call)| *call).collect()
     }
 
     /// Ends those that are overdue.
@@ -262,7 +293,7 @@ mod tests {
 
         let call = ask(&mut calls, Flags::IDEMPOTENT, Some(1));
         assert_eq!(calls.deadline(), None, "a daemon has it");
-        assert_eq!(calls.lose(1), []);
+        assert_eq!(calls.lose(&HashSet::new()), []);
         let due = calls.deadline().unwrap();
         assert_eq!(calls.expire(due), [(call, Err(CallError::Site(SiteError::Restarted)))]);
     }
@@ -277,8 +308,9 @@ mod tests {
         let _other = ask(&mut calls, Flags::NONE, Some(3));
         let restarted = CallError::Site(SiteError::Restarted);
         let not_sent = CallError::NotSent(SiteError::Restarted.into());
-        assert_eq!(calls.lose(1), [(seen, Err(restarted)), (behind, Err(not_sent))]);
-        assert_eq!(calls.lose(0), []);
+        let untaken = HashSet::from([2, 3]);
+        assert_eq!(calls.lose(&untaken), [(seen, Err(restarted)), (behind, Err(not_sent))]);
+        assert_eq!(calls.lose(&untaken), []);
     }
 
     /// A call that is called off ends, also if the daemon is stopped and says nothing.

@@ -4,15 +4,21 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::Line;
 use crate::local::Broken;
+use crate::local::hello::Terms;
 use crate::local::message::Up;
 use crate::local::outbox::Outbox;
+use crate::local::parts::{Came, Parts, Room};
 
 /// One attachment.
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) outbox: Outbox,
+    /// What it has said by half.
+    parts: Parts,
     pub(super) line: Arc<Line>,
     /// It was told that it must ring.
     pub(super) asleep: bool,
@@ -25,8 +31,18 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(outbox: Outbox, line: Arc<Line>) -> Channel {
-        Channel { outbox, line, asleep: false, stops: false, is_left: false, is_broken: false }
+    pub(super) fn new(mut outbox: Outbox, line: Arc<Line>, terms: &Terms) -> Channel {
+        let most = usize::try_from(terms.long_bytes_max).unwrap_or(usize::MAX);
+        outbox.allow(most);
+        Channel {
+            outbox,
+            parts: Parts::new(terms.message_max as usize, most),
+            line,
+            asleep: false,
+            stops: false,
+            is_left: false,
+            is_broken: false,
+        }
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -43,21 +59,28 @@ impl Channel {
 
     /// Says something; the number of the message. `None` if it is broken: after one that failed nothing
     /// may follow, for the daemon counts only what it takes.
-    pub(super) fn say(&mut self, up: &Up, body: &[u8], buffer: &mut Vec<u8>) -> Option<u64> {
+    pub(super) fn say(&mut self, up: &Up, body: Bytes, buffer: &mut Vec<u8>) -> Option<u64> {
         if self.is_broken {
             return None;
         }
-        up.encode(body, buffer);
-        let said = self.outbox.push(buffer);
+        up.encode(&[], buffer);
+        let said = self.outbox.push_all(buffer, body, up.order());
         self.ring_if(said);
         Some(self.outbox.pushed())
     }
 
-    pub(super) fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<bool, Broken> {
+    pub(super) fn receive<'a>(
+        &mut self,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<Option<Came<'a>>, Broken> {
         let came = self.outbox.channel().try_receive(buffer)?;
         let freed = self.outbox.channel().freed();
         self.ring_if(Ok(freed));
-        Ok(came)
+        match came {
+            // The daemon is believed; what it says by half is bounded all the same.
+            true => self.parts.take(buffer, &mut Room::new(usize::MAX)).map(Some),
+            false => Ok(None),
+        }
     }
 
     /// It has rung, or may have room: it gets what waits for it.
@@ -72,6 +95,14 @@ impl Channel {
             let said = self.outbox.flush();
             self.ring_if(said);
         }
+    }
+
+    /// Takes back what it has said, unless all of it has left: the daemon never acts on it.
+    pub(super) fn take_back(&mut self, number: u64) -> bool {
+        let taken = if self.is_broken { None } else { self.outbox.take_back(number) };
+        let is_taken = taken.is_some();
+        self.ring_if(taken.unwrap_or(Ok(false)));
+        is_taken
     }
 
     pub(super) fn ring_if(&mut self, ring: Result<bool, Broken>) {

@@ -7,6 +7,8 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+
 use super::calls::Calls;
 use super::channel::Channel;
 use super::ports::Ports;
@@ -98,17 +100,28 @@ impl Daemon {
     // ---- what is said
 
     /// Says something, if there is a daemon; the number of the message.
-    pub(super) fn say(&mut self, up: &Up, body: &[u8]) -> Option<u64> {
+    pub(super) fn say(&mut self, up: &Up, body: Bytes) -> Option<u64> {
         let Daemon { channel, buffer, shared, .. } = self;
         let channel = channel.as_mut()?;
+        let before = channel.outbox.waiting();
         let number = channel.say(up, body, buffer)?;
         // Whoever sleeps on the word would not hear that there is room again.
-        if channel.outbox.waiting() == 1
+        if before == 0
+            && channel.outbox.waiting() > 0
             && let Some(word) = &*shared.word.lock().expect(UNBROKEN)
         {
             word.rouse();
         }
         Some(number)
+    }
+
+    /// A call is over, or overdue: if it has not left as a whole, it was never asked.
+    pub(super) fn take_back(&mut self, call: Call) {
+        if let (Some(number), Some(channel)) = (self.calls.sent(call), &mut self.channel)
+            && channel.take_back(number)
+        {
+            self.calls.unsay(call);
+        }
     }
 
     pub(super) fn say_job(&mut self, serial: Serial, job: &Job) {
@@ -121,7 +134,7 @@ impl Daemon {
             }
             Job::Look(what) => Up::Look { serial: serial.0, what: what_of(*what) },
         };
-        self.say(&up, &[]);
+        self.say(&up, Bytes::new());
     }
 
     pub(super) fn say_own(&mut self, job: OwnJob, up: impl FnOnce(u64) -> Up) {
@@ -129,14 +142,14 @@ impl Daemon {
             self.last_own_job += 1;
             self.own_jobs.insert(Serial(self.last_own_job), job);
             let up = up(self.last_own_job);
-            self.say(&up, &[]);
+            self.say(&up, Bytes::new());
         }
     }
 
     pub(super) fn feed(&mut self, port: ServerPort) {
         if let Some((port, more)) = self.ports.feed(port) {
             for _ in 0..more {
-                self.say(&Up::Take { port }, &[]);
+                self.say(&Up::Take { port }, Bytes::new());
             }
         }
     }
@@ -161,13 +174,13 @@ impl Daemon {
         let Some(mut channel) = self.channel.take() else { return };
         tracing::warn!(target: "unavez", "the daemon is gone");
         channel.line.end();
-        let taken = channel.outbox.channel().taken();
+        let untaken = channel.outbox.untaken();
         channel.outbox.channel().remove();
         *self.shared.line.lock().expect(UNBROKEN) = None;
         if let Some(word) = self.shared.word.lock().expect(UNBROKEN).take() {
             word.rouse();
         }
-        self.told.ends.extend(self.calls.lose(taken));
+        self.told.ends.extend(self.calls.lose(&untaken));
         for serial in self.abandoned.drain() {
             self.jobs.remove(&serial);
         }
@@ -185,7 +198,7 @@ impl Daemon {
         *self.whereabouts.lock().expect(UNBROKEN) = welcome.whereabouts();
         self.terms = welcome.terms;
         self.ports.allow(welcome.terms.takes_max);
-        self.channel = Some(Channel::new(outbox, line));
+        self.channel = Some(Channel::new(outbox, line, &welcome.terms));
         for port in self.ports.wanted() {
             self.say_own(OwnJob::Reopen(port), |serial| Up::OpenPort { serial });
         }
@@ -193,8 +206,11 @@ impl Daemon {
         for (serial, job) in jobs {
             self.say_job(serial, &job);
         }
-        let Daemon { channel: Some(channel), calls, buffer, .. } = self else { return };
-        calls.resume(|up, body| channel.say(up, body, buffer));
+        let Daemon { channel: Some(channel), calls, buffer, told, terms, .. } = self else {
+            return;
+        };
+        let longest = terms.message_max as usize;
+        told.ends.extend(calls.resume(longest, |up, body| channel.say(up, body, buffer)));
         // Whoever sleeps shall sleep on the new line.
         self.shared.leader.ring();
     }

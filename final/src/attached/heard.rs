@@ -6,10 +6,11 @@ use bytes::Bytes;
 
 use super::UNBROKEN;
 use super::daemon::{Daemon, NOBODY, OWN, OwnJob};
-use super::ports::Came;
+use super::ports::Came as Request;
 use crate::ipc::CallError;
 use crate::local::Broken;
 use crate::local::message::{Answer, Down, Ended, ROUND_TRIPS_MAX, Seen, Up};
+use crate::local::parts::{Came, Message};
 use crate::protocol::{Call, ServerId, ServerPort};
 use crate::site::Whereabouts;
 use crate::site::desk::{Desk, Done, End, Serial};
@@ -23,20 +24,22 @@ impl Daemon {
         let mut buffer = std::mem::take(&mut self.buffer);
         let came = channel.receive(&mut buffer);
         let heard = came.and_then(|came| {
-            if came {
-                let (down, body) = Down::decode(&buffer)?;
-                self.hear(&down, body, desk)?;
+            if let Some(Came::Whole(message)) = &came {
+                self.hear(message, desk)?;
             }
-            Ok(came)
+            Ok(came.is_some())
         });
         self.buffer = buffer;
         heard
     }
 
-    pub(super) fn hear(&mut self, down: &Down, body: &[u8], desk: &mut Desk) -> Result<(), Broken> {
-        match *down {
+    fn hear(&mut self, message: &Message, desk: &mut Desk) -> Result<(), Broken> {
+        let (down, body) = Down::decode(message.bytes())?;
+        match down {
             Down::End { call, ended } => {
-                let (call, end) = (Call(call), end_of(ended, body));
+                let (call, end) = (Call(call), end_of(ended, message.last(body.len())));
+                // It may have been refused before all of it has left.
+                self.take_back(call);
                 let stops = self.channel.as_ref().is_some_and(|channel| channel.stops);
                 let end = match stops {
                     true => self.calls.stopped(call, end),
@@ -47,8 +50,8 @@ impl Daemon {
                 }
             }
             Down::Request { port, call, flags, patience_ends } => {
-                let body = Bytes::copy_from_slice(body);
-                let came = Came { call, body, flags, patience_ends };
+                let body = message.last(body.len());
+                let came = Request { call, body, flags, patience_ends };
                 if let Some(port) = self.ports.came(port, came)? {
                     desk.requested(port);
                 }
@@ -115,7 +118,7 @@ impl Daemon {
             (OwnJob::Reopen(own), Answer::Opened(port)) => {
                 match self.ports.reopen(own, self.server(port)) {
                     Some(names) => self.reopened(own, port, names),
-                    None => drop(self.say(&Up::ClosePort { port }, &[])),
+                    None => drop(self.say(&Up::ClosePort { port }, Bytes::new())),
                 }
             }
             (OwnJob::Reopen(_), answer) => {
@@ -160,9 +163,9 @@ impl Daemon {
     }
 }
 
-fn end_of(ended: Ended, body: &[u8]) -> End {
+fn end_of(ended: Ended, body: Bytes) -> End {
     match ended {
-        Ended::Reply => Ok(Bytes::copy_from_slice(body)),
+        Ended::Reply => Ok(body),
         Ended::NotSent(error) => Err(CallError::NotSent(error.into())),
         Ended::NotExecuted(why) => Err(why.into()),
         Ended::Unknown(why) => Err(why.into()),

@@ -11,6 +11,7 @@ use super::process::Hands;
 use crate::clock;
 use crate::local::Broken;
 use crate::local::message::{Answer, Down, Ended, Up, patience_left};
+use crate::local::parts::{Came, Message};
 use crate::protocol::{CallId, ProcessId, Request, SendError, ServerPort, Target};
 
 /// How a process's turn ended.
@@ -22,6 +23,7 @@ pub(super) enum Turn {
     Done,
 }
 
+const NAMED_TWICE: Broken = Broken("it used the name of an open call again");
 const MORE_THAN_IS_OPEN: Broken = Broken("it named a port that is not its own");
 
 impl Inside {
@@ -54,11 +56,11 @@ impl Inside {
                 process.rest();
                 return Ok(Turn::More);
             }
-            if !process.receive(buffer)? {
+            let Some(came) = process.receive(buffer, &mut self.long.room)? else {
                 process.rest();
                 return Ok(if process.may_sleep()? { Turn::Done } else { Turn::More });
-            }
-            self.hear(id, buffer)?;
+            };
+            self.hear(id, came)?;
             self.follow();
         }
         Ok(Turn::More)
@@ -71,8 +73,8 @@ impl Inside {
                 break;
             }
             let Some(process) = self.processes.get_mut(&id) else { return };
-            let came = process.receive(buffer);
-            if came != Ok(true) || self.hear(id, buffer).is_err() {
+            let Ok(Some(came)) = process.receive(buffer, &mut self.long.room) else { break };
+            if self.hear(id, came).is_err() {
                 break;
             }
             self.follow();
@@ -80,23 +82,32 @@ impl Inside {
         self.detach(id);
     }
 
-    fn hear(&mut self, id: ProcessId, message: &[u8]) -> Result<(), Broken> {
-        let (up, body) = Up::decode(message)?;
+    fn hear(&mut self, id: ProcessId, came: Came) -> Result<(), Broken> {
+        match came {
+            Came::Whole(message) => self.hear_whole(id, &message),
+            Came::Part => Ok(()),
+            Came::Refused(first) => self.refuse(id, first),
+        }
+    }
+
+    fn hear_whole(&mut self, id: ProcessId, message: &Message) -> Result<(), Broken> {
+        let (up, body) = Up::decode(message.bytes())?;
+        let body = || message.last(body.len());
         match up {
             Up::Ask { call, target, flags, patience_ends, max_reply } => {
                 let patience = patience_left(clock::now().boot, patience_ends);
-                let body = Bytes::copy_from_slice(body);
+                let body = body();
                 self.ask(id, call, &target, Request { body, flags, patience, max_reply })?;
             }
             Up::Cancel { call } => self.cancel(id, call),
             Up::OpenPort { serial } => {
                 let answer = self.open_port(id).map_or_else(Answer::Refused, Answer::Opened);
-                self.answer(id, serial, answer, &[]);
+                self.answer(id, serial, answer, Bytes::new());
             }
             Up::ClosePort { port } => self.close_port(id, port),
             Up::Finish { serial, port } => {
                 self.finish_port(id, port);
-                self.answer(id, serial, Answer::Done, &[]);
+                self.answer(id, serial, Answer::Finished, Bytes::new());
             }
             Up::Register { serial, port, name } => {
                 let done = match self.has_port(id, port) {
@@ -107,25 +118,45 @@ impl Inside {
                     hands.names.push(name);
                 }
                 let answer = done.map_or_else(Answer::Refused, |()| Answer::Done);
-                self.answer(id, serial, answer, &[]);
+                self.answer(id, serial, answer, Bytes::new());
             }
             Up::Take { port } => self.take(id, port)?,
             Up::Reply { serial, port, call, renew } => {
-                let body = Bytes::copy_from_slice(body);
-                match self.reply(id, port, call, body) {
-                    Ok(()) => {}
-                    Err(error) => self.answer(id, serial, Answer::Refused(error), &[]),
-                }
-                if renew && self.has_port(id, port) {
-                    self.take(id, port)?;
-                }
+                self.replied(id, serial, port, call, renew, body())?;
+            }
+            Up::TooLong { serial, port, call, renew } => {
+                let too_long = self.long.one_too_long();
+                self.replied(id, serial, port, call, renew, too_long)?;
             }
             Up::Look { serial, what } => self.look(id, serial, what),
         }
         Ok(())
     }
 
-    pub(super) fn answer(&mut self, id: ProcessId, serial: u64, answer: Answer, body: &[u8]) {
+    /// There is no room for a long message, of which this is the first part. A request is not sent. A
+    /// reply is lost, and its client is told that the service ran (R32).
+    fn refuse(&mut self, id: ProcessId, first: &[u8]) -> Result<(), Broken> {
+        match Up::decode(first)?.0 {
+            Up::Ask { call, .. } => {
+                let has_call =
+                    self.processes.get(&id).is_some_and(|process| process.has_call(call));
+                if has_call {
+                    return Err(NAMED_TWICE);
+                }
+                let ended = Ended::NotSent(SendError::TooManyCalls);
+                self.tell(id, &Down::End { call, ended }, Bytes::new());
+                Ok(())
+            }
+            Up::Reply { serial, port, call, renew } => {
+                tracing::warn!(process = id.0, "there is no room for a long reply");
+                let too_long = self.long.one_too_long();
+                self.replied(id, serial, port, call, renew, too_long)
+            }
+            _ => Err(Broken("it said at length what is short")),
+        }
+    }
+
+    pub(super) fn answer(&mut self, id: ProcessId, serial: u64, answer: Answer, body: Bytes) {
         self.tell(id, &Down::Answer { serial, answer }, body);
     }
 
@@ -139,7 +170,7 @@ impl Inside {
         let most = self.calls_max as usize;
         let Some(process) = self.processes.get_mut(&id) else { return Ok(()) };
         if process.has_call(own_name) {
-            return Err(Broken("it used the name of an open call again"));
+            return Err(NAMED_TWICE);
         }
         let sent = match process.open_calls() < most {
             true => self.site.send_request(clock::now(), id, target, request),
@@ -149,7 +180,7 @@ impl Inside {
             Ok(call) => process.called(own_name, call),
             Err(error) => {
                 let down = Down::End { call: own_name, ended: Ended::NotSent(error) };
-                self.tell(id, &down, &[]);
+                self.tell(id, &down, Bytes::new());
             }
         }
         Ok(())
@@ -205,6 +236,24 @@ impl Inside {
         // The core's actions of this message are done: what comes next is another event.
         self.follow();
         self.hand_over(port);
+        Ok(())
+    }
+
+    fn replied(
+        &mut self,
+        id: ProcessId,
+        serial: u64,
+        port: ServerPort,
+        call: CallId,
+        renew: bool,
+        body: Bytes,
+    ) -> Result<(), Broken> {
+        if let Err(error) = self.reply(id, port, call, body) {
+            self.answer(id, serial, Answer::Refused(error), Bytes::new());
+        }
+        if renew && self.has_port(id, port) {
+            self.take(id, port)?;
+        }
         Ok(())
     }
 

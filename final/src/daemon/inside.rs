@@ -6,7 +6,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::limits::READ_MAX;
+use super::long::Long;
 use super::process::{Hands, Process, Who};
 use super::watch::Watcher;
 use crate::clock;
@@ -26,6 +29,8 @@ pub(super) struct Inside {
     pub(super) network: Network,
     /// How many calls of one process are open at most.
     pub(super) calls_max: u32,
+    /// What long messages may take.
+    pub(super) long: Long,
     pub(super) processes: Table<ProcessId, Process>,
     pub(super) ports: Table<ServerPort, (ProcessId, Hands)>,
     /// The processes that watch the calls.
@@ -57,6 +62,7 @@ impl Inside {
             site,
             network,
             calls_max,
+            long: Long::default(),
             processes: Table::default(),
             ports: Table::default(),
             watchers: BTreeMap::new(),
@@ -93,13 +99,14 @@ impl Inside {
             self.broken.extend(robbed.map(|(id, _)| (*id, gone)));
         }
         self.follow();
-        self.processes.insert(id, Process::new(who, outbox, bell, queues));
+        self.processes.insert(id, Process::new(who, outbox, bell, queues, &self.long));
     }
 
     /// A process is gone, or is let go: its ports close, its calls are called off (R16, R28).
     pub(super) fn detach(&mut self, id: ProcessId) {
         let Some(process) = self.processes.remove(&id) else { return };
         process.end();
+        self.long.room.give(process.claimed());
         for port in process.ports() {
             self.ports.remove(&port);
         }
@@ -115,7 +122,7 @@ impl Inside {
 
     /// Tells a process something; it may not get lost (R19).
     /// `false` if it is not there any more, or will not be.
-    pub(super) fn tell(&mut self, id: ProcessId, what: &Down, body: &[u8]) -> bool {
+    pub(super) fn tell(&mut self, id: ProcessId, what: &Down, body: Bytes) -> bool {
         let Some(process) = self.processes.get_mut(&id) else { return false };
         match process.tell(what, body, &mut self.buffer) {
             Ok(()) => true,
@@ -177,16 +184,16 @@ impl Inside {
         let own_name = self.processes.get_mut(&id).and_then(|process| process.end_call(call));
         let Some(call) = own_name else { return };
         let (ended, body) = match outcome {
-            Outcome::Reply(body) => (Ended::Reply, &body[..]),
-            Outcome::NotExecuted(why) => (Ended::NotExecuted(*why), &[][..]),
-            Outcome::Unknown(why) => (Ended::Unknown(*why), &[][..]),
+            Outcome::Reply(body) => (Ended::Reply, body.clone()),
+            Outcome::NotExecuted(why) => (Ended::NotExecuted(*why), Bytes::new()),
+            Outcome::Unknown(why) => (Ended::Unknown(*why), Bytes::new()),
         };
         self.tell(id, &Down::End { call, ended }, body);
     }
 
     fn cancelled(&mut self, port: ServerPort, call: CallId) {
         if let Some((id, _)) = self.ports.get(&port) {
-            self.tell(*id, &Down::Cancelled { port, call }, &[]);
+            self.tell(*id, &Down::Cancelled { port, call }, Bytes::new());
         }
     }
 
@@ -204,7 +211,7 @@ impl Inside {
             let patience_ends = patience_ends(now.boot, taken.patience);
             let (call, flags) = (taken.call, taken.flags);
             let down = Down::Request { port, call, flags, patience_ends };
-            if !self.tell(id, &down, &taken.body) {
+            if !self.tell(id, &down, taken.body) {
                 return;
             }
             // The core's own actions of this event come first.
@@ -263,7 +270,7 @@ impl Inside {
         ids.sort_unstable_by_key(|id| (self.watchers.contains_key(id), *id));
         for id in ids {
             // First: so it knows that nobody called off what ends now, and may ask the next daemon.
-            self.tell(id, &Down::Stopping, &[]);
+            self.tell(id, &Down::Stopping, Bytes::new());
             let Some(process) = self.processes.get(&id) else { continue };
             for call in process.calls() {
                 self.site.cancel(clock::now(), call);
@@ -271,7 +278,7 @@ impl Inside {
                 // It was to be known for certain, but nobody is left to hear it.
                 self.end_call(id, call, &Outcome::Unknown(Unknown::Cancelled));
             }
-            self.tell(id, &Down::Stopped, &[]);
+            self.tell(id, &Down::Stopped, Bytes::new());
             self.site.end_process(clock::now(), id);
             self.follow();
         }

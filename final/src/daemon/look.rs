@@ -31,7 +31,7 @@ impl Inside {
             What::Trace => Seen::Watching,
         };
         let watches = seen == Seen::Watching;
-        self.answer(id, serial, Answer::Seen, &seen.encode());
+        self.answer(id, serial, Answer::Seen, seen.encode().into());
         if watches {
             self.watch(id, serial);
         }

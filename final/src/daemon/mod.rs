@@ -15,6 +15,7 @@ mod door;
 mod inside;
 mod io_local;
 mod limits;
+mod long;
 mod look;
 mod process;
 mod receive;
@@ -47,6 +48,7 @@ use crate::udp::{Bell, Socket};
 use door::Door;
 use inside::Inside;
 use io_local::{Guests, IoLocal};
+use long::Long;
 
 /// A daemon that runs; it stops when it is dropped.
 ///
@@ -99,6 +101,11 @@ pub struct Options {
     /// How many calls of one process are open at most. By default an eighth of what a site has, so that
     /// one process does not take them all.
     pub process_calls_max: u32,
+    /// How many bytes the daemon holds of the long messages of one process, in each direction: of those
+    /// that are under way. One message in any case.
+    pub process_bytes_max: usize,
+    /// How many of all of them.
+    pub bytes_max: usize,
     /// What the protocol is tuned by.
     pub config: Config,
     /// A worse network, to try things on.
@@ -124,6 +131,8 @@ impl Options {
             allow_groups: Vec::new(),
             processes_max: 4096,
             process_calls_max: 16_384,
+            process_bytes_max: 128 << 20,
+            bytes_max: 1 << 30,
             config: Config::default(),
             link: None,
         }
@@ -140,6 +149,12 @@ impl Daemon {
     /// # Panics
     /// The configuration contradicts itself.
     pub fn start(options: Options) -> io::Result<Daemon> {
+        let message_max = options.config.message_max;
+        Daemon::start_with(options, message_max)
+    }
+
+    /// With bodies of such a length, whatever the protocol takes.
+    fn start_with(options: Options, message_max: usize) -> io::Result<Daemon> {
         let Options { listen, advertise, state, config, link, .. } = options;
         let life = Life::begin(Some(&state))?;
         let pid = note_pid(&state)?;
@@ -155,21 +170,19 @@ impl Daemon {
         let trace = Trace::new(id, false);
         site.set_trace(trace.wants_notes());
         let network = Network::new(Arc::clone(&udp), link, trace);
-        let door = Arc::new(Door::new(Inside::new(site, network, options.process_calls_max)));
+        let long = Long::new(message_max, options.process_bytes_max, options.bytes_max);
+        let terms = Terms {
+            calls_max: options.process_calls_max,
+            takes_max: limits::TAKES_MAX,
+            patience_default: config.patience_default,
+            message_max: message_max as u32,
+            long_bytes_max: long.process_max as u64,
+        };
+        let mut inside = Inside::new(site, network, options.process_calls_max);
+        inside.long = long;
+        let door = Arc::new(Door::new(inside));
         let guests = Guests {
-            welcome: Welcome {
-                site: id,
-                epoch,
-                address,
-                process: 0,
-                queues: None,
-                terms: Terms {
-                    calls_max: options.process_calls_max,
-                    takes_max: limits::TAKES_MAX,
-                    patience_default: config.patience_default,
-                    reply_max: config.message_max as u32,
-                },
-            },
+            welcome: Welcome { site: id, epoch, address, process: 0, queues: None, terms },
             state,
             sysv: queues::check_limits().is_ok(),
             users: [vec![0, geteuid().as_raw()], options.allow_users].concat(),

@@ -5,11 +5,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::limits::{PORTS_MAX, TAKES_MAX};
+use super::long::Long;
 use crate::local::Broken;
 use crate::local::bell::Bell;
 use crate::local::message::Down;
 use crate::local::outbox::Outbox;
+use crate::local::parts::{Came, Parts, Room};
 use crate::local::queues::Names;
 use crate::protocol::{Call, CallId, SendError, ServerPort, Table, Time};
 
@@ -18,6 +22,8 @@ use crate::protocol::{Call, CallId, SendError, ServerPort, Table, Time};
 pub(super) struct Process {
     pub(super) who: Who,
     outbox: Outbox,
+    /// What it has said by half.
+    parts: Parts,
     bell: Arc<Bell>,
     /// The queues of its channel, if it has such.
     pub(super) queues: Option<Names>,
@@ -50,10 +56,18 @@ pub(super) struct Hands {
 }
 
 impl Process {
-    pub(super) fn new(who: Who, outbox: Outbox, bell: Arc<Bell>, queues: Option<Names>) -> Process {
+    pub(super) fn new(
+        who: Who,
+        mut outbox: Outbox,
+        bell: Arc<Bell>,
+        queues: Option<Names>,
+        long: &Long,
+    ) -> Process {
+        outbox.allow(long.process_max);
         Process {
             who,
             outbox,
+            parts: Parts::new(long.message_max, long.process_max),
             bell,
             queues,
             calls: Table::default(),
@@ -69,11 +83,11 @@ impl Process {
     pub(super) fn tell(
         &mut self,
         what: &Down,
-        body: &[u8],
+        body: Bytes,
         buffer: &mut Vec<u8>,
     ) -> Result<(), Broken> {
-        what.encode(body, buffer);
-        let ring = self.outbox.push(buffer)?;
+        what.encode(&[], buffer);
+        let ring = self.outbox.push_all(buffer, body, what.order())?;
         self.ring_if(ring);
         Ok(())
     }
@@ -86,9 +100,21 @@ impl Process {
         Ok(())
     }
 
-    /// The next message that it has sent.
-    pub(super) fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<bool, Broken> {
-        self.outbox.channel().try_receive(buffer)
+    /// What it has sent next, if anything.
+    pub(super) fn receive<'a>(
+        &mut self,
+        buffer: &'a mut Vec<u8>,
+        room: &mut Room,
+    ) -> Result<Option<Came<'a>>, Broken> {
+        match self.outbox.channel().try_receive(buffer)? {
+            true => self.parts.take(buffer, room).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// How many bytes the messages have that it has said by half.
+    pub(super) fn claimed(&self) -> usize {
+        self.parts.claimed()
     }
 
     /// No more is read in this turn: it is told if there is room again.

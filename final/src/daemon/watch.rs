@@ -81,7 +81,7 @@ impl Inside {
             let (part, later) = rest.split_at(rest.floor_char_boundary(LINE_MAX));
             let more = !later.is_empty();
             let seen = Seen::Line { at: line.at, text: part.into(), more };
-            self.answer(id, serial, Answer::Seen, &seen.encode());
+            self.answer(id, serial, Answer::Seen, seen.encode().into());
             if !more {
                 return;
             }

@@ -92,7 +92,7 @@ pub(crate) fn attach_unless(
             };
             Ok(Attachment {
                 welcome,
-                outbox: Outbox::new(channel),
+                outbox: Outbox::new(channel).logged(),
                 bell: Bell::of_process(socket, rings),
             })
         }

@@ -17,7 +17,7 @@ use crate::protocol::{Epoch, SiteId};
 /// Longer ones are none.
 pub(crate) const HELLO_MAX: usize = 256;
 const MAGIC: [u8; 4] = *b"UVld";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const CODEC: Configuration<BigEndian, Fixint, Limit<HELLO_MAX>> =
     bincode::config::standard().with_big_endian().with_fixed_int_encoding().with_limit();
 
@@ -59,7 +59,11 @@ pub(crate) struct Terms {
     pub(crate) takes_max: u32,
     /// See [`crate::protocol::Config`].
     pub(crate) patience_default: Duration,
-    pub(crate) reply_max: u32,
+    /// How long the body of a request or of a reply is at most.
+    pub(crate) message_max: u32,
+    /// How many bytes of long messages are under way at once, in each direction; one message in any
+    /// case. A process that sends more breaks the channel.
+    pub(crate) long_bytes_max: u64,
 }
 
 /// Why the daemon does not attach a process.
@@ -153,8 +157,13 @@ mod tests {
 
     fn greetings() -> Vec<Greeting> {
         let name = Name { id: i32::MAX, key: u32::MAX };
-        let terms =
-            Terms { calls_max: 1, takes_max: 2, patience_default: Duration::MAX, reply_max: 1072 };
+        let terms = Terms {
+            calls_max: 1,
+            takes_max: 2,
+            patience_default: Duration::MAX,
+            message_max: 1072,
+            long_bytes_max: u64::MAX,
+        };
         let welcome = Welcome {
             site: SiteId(7),
             epoch: Epoch { counter: 1, random: 2 },
@@ -163,7 +172,7 @@ mod tests {
             queues: Some([name; 2]),
             terms,
         };
-        let version = Refusal::Version { daemon: 1, asked: 2 };
+        let version = Refusal::Version { daemon: 2, asked: 1 };
         vec![Greeting::Welcome(welcome), Greeting::Refused(version)]
     }
 
@@ -202,6 +211,6 @@ mod tests {
         let mut later = Hello { kind: Kind::Shm }.encode();
         later[5] = 9;
         let refusal = Hello::decode(&later).unwrap_err();
-        assert_eq!(refusal, Refusal::Version { daemon: 1, asked: 9 });
+        assert_eq!(refusal, Refusal::Version { daemon: 2, asked: 9 });
     }
 }

@@ -10,6 +10,7 @@ use bincode::config::{BigEndian, Configuration, Fixint, Limit};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::outbox::Order;
 use super::seen::{PortRow, ProcessInfo};
 use super::{Broken, HEADER_MAX, MESSAGE_MAX};
 use crate::protocol::{
@@ -45,8 +46,7 @@ pub(crate) enum Up {
     /// One more request may be handed over there. It stays so until one is.
     Take { port: ServerPort },
     /// The reply to a request that was handed over; the body is the reply. Answered only if it is
-    /// refused: the process knows what it has in hand. One that is too long is sent cut to one byte
-    /// more than a body may have, and is refused to its client (R32).
+    /// refused: the process knows what it has in hand.
     Reply {
         serial: u64,
         port: ServerPort,
@@ -54,6 +54,8 @@ pub(crate) enum Up {
         /// One more request may be handed over in its place.
         renew: bool,
     },
+    /// The same, but the reply is longer than any may be, and stays where it is (R32).
+    TooLong { serial: u64, port: ServerPort, call: CallId, renew: bool },
     /// Say what is seen of the site. Answered with [`Answer::Seen`].
     Look { serial: u64, what: What },
 }
@@ -94,6 +96,8 @@ pub(crate) enum Ended {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Answer {
     Done,
+    /// No more requests come there.
+    Finished,
     Opened(ServerPort),
     /// The body is a [`Seen`].
     Seen,
@@ -177,6 +181,17 @@ impl Up {
         };
         (known && (has_body || body.is_empty())).then_some((up, body)).ok_or(NOT_ONE)
     }
+
+    /// What it may not overtake. A port is closed when its replies have been said, and its names are
+    /// free after that.
+    pub(crate) fn order(&self) -> Order {
+        match self {
+            Up::Ask { flags, .. } if flags.has(Flags::ORDERED) => Order::Ordered,
+            Up::OpenPort { .. } | Up::Register { .. } => Order::Ordered,
+            Up::ClosePort { .. } | Up::Finish { .. } => Order::Last,
+            _ => Order::Free,
+        }
+    }
 }
 
 /// All that a process may ask for.
@@ -190,6 +205,16 @@ impl Down {
 
     pub(crate) fn decode(message: &[u8]) -> Result<(Down, &[u8]), Broken> {
         decode(message)
+    }
+
+    /// What it may not overtake: what is called off was handed over before (R33, R38).
+    pub(crate) fn order(&self) -> Order {
+        match self {
+            Down::Request { flags, .. } if flags.has(Flags::ORDERED) => Order::Ordered,
+            Down::Cancelled { .. } | Down::Stopped => Order::Last,
+            Down::Answer { answer: Answer::Finished, .. } => Order::Last,
+            _ => Order::Free,
+        }
     }
 }
 
@@ -277,6 +302,7 @@ mod tests {
             Up::Register { serial: 2, port, name },
             Up::Take { port },
             Up::Reply { serial: 0, port, call, renew: true },
+            Up::TooLong { serial: 0, port, call, renew: true },
             Up::Look { serial: 3, what: What::RoundTrips },
             Up::Look { serial: 4, what: What::MoreRoundTrips { after: SiteId(1) } },
             Up::Look { serial: 5, what: What::Processes { after: 1 } },

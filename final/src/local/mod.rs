@@ -17,6 +17,7 @@ pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod noted;
 pub(crate) mod outbox;
+pub(crate) mod parts;
 pub(crate) mod path;
 pub(crate) mod queues;
 pub(crate) mod ring;

@@ -105,13 +105,13 @@ fn what_leaves_comes_at(lengths: &[(usize, usize)], longest: usize) {
             let to = hosts[host].udp.local_addr().unwrap();
             // It leaves when it is enough, as the network has it.
             if outgoing.is_full(to) {
-                socket.send_all(&outgoing, |_, _| panic!("nothing is refused"));
+                socket.send_all(&outgoing, |_, _, _| panic!("nothing is refused"));
                 outgoing.clear();
             }
             outgoing.push(to, longest, &packet);
             packet.encode(&mut expected[host]);
         }
-        socket.send_all(&outgoing, |_, _| panic!("nothing is refused"));
+        socket.send_all(&outgoing, |_, _, _| panic!("nothing is refused"));
         for (host, expected) in hosts.iter().zip(expected) {
             host.long.store(long, Relaxed);
             let came = all(host);
@@ -133,7 +133,7 @@ fn what_is_read_in_haste_is_a_run_of_packets() {
         outgoing.push(socket.udp.local_addr().unwrap(), 1200, &packet);
         packet.encode(&mut expected);
     }
-    sender.send_all(&outgoing, |_, _| panic!("nothing is refused"));
+    sender.send_all(&outgoing, |_, _, _| panic!("nothing is refused"));
     socket.sleep(&bell, None);
     let came: Vec<u8> = all(&socket).into_iter().flat_map(|(_, datagram)| datagram).collect();
     assert_eq!(came, expected);
@@ -153,7 +153,7 @@ fn what_is_refused_is_given_back() {
             outgoing.push(if number % 2 == 0 { bad } else { good }, 1200, &packet(64, number));
         }
         let mut refused = Vec::new();
-        socket.send_all(&outgoing, |datagram, by_peer| {
+        socket.send_all(&outgoing, |_, datagram, by_peer| {
             assert!(!by_peer);
             refused.extend_from_slice(datagram);
         });

@@ -10,6 +10,7 @@ mod look;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::{Daemon, Options};
@@ -18,6 +19,7 @@ use crate::local::Kind;
 use crate::local::attach::{Attachment, attach};
 use crate::local::bell::Heard;
 use crate::local::message::{Answer, Down, Ended, PatienceEnds, Up, patience_ends};
+use crate::local::parts::{Came, Parts, Room};
 use crate::protocol::{Config, Flags, IpcPort, ServerId, ServerPort, Target};
 
 /// How long anything may take on a busy machine.
@@ -61,7 +63,11 @@ impl Host {
     }
 
     fn attach(&self, kind: Kind) -> Client {
-        Client { it: attach(&self.socket(), kind).unwrap(), buffer: Vec::new() }
+        let mut it = attach(&self.socket(), kind).unwrap();
+        let terms = it.welcome.terms;
+        let (body_max, most) = (terms.message_max as usize, terms.long_bytes_max as usize);
+        it.outbox.allow(most);
+        Client { it, parts: Parts::new(body_max, most), buffer: Vec::new() }
     }
 
     /// Waits until so many processes are attached.
@@ -81,13 +87,15 @@ fn until(mut holds: impl FnMut() -> bool) {
 /// A process, as the library will be one: it says and hears single messages.
 struct Client {
     it: Attachment,
+    parts: Parts,
     buffer: Vec<u8>,
 }
 
 impl Client {
     fn say(&mut self, up: &Up, body: &[u8]) {
-        up.encode(body, &mut self.buffer);
-        let ring = self.it.outbox.push(&self.buffer).unwrap();
+        up.encode(&[], &mut self.buffer);
+        let body = Bytes::copy_from_slice(body);
+        let ring = self.it.outbox.push_all(&self.buffer, body, up.order()).unwrap();
         if ring {
             self.it.bell.ring();
         }
@@ -101,7 +109,9 @@ impl Client {
                 if self.it.outbox.channel().freed() {
                     self.it.bell.ring();
                 }
-                let (down, body) = Down::decode(&self.buffer).unwrap();
+                let came = self.parts.take(&self.buffer, &mut Room::new(usize::MAX)).unwrap();
+                let Came::Whole(message) = came else { continue };
+                let (down, body) = Down::decode(message.bytes()).unwrap();
                 return Some((down, body.to_vec()));
             }
             if self.it.outbox.flush().unwrap() {

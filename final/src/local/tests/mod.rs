@@ -3,6 +3,7 @@
 mod channel;
 mod handshake;
 mod hostile;
+mod long;
 
 use std::io;
 use std::os::fd::OwnedFd;
