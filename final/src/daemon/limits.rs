@@ -5,6 +5,9 @@ use std::time::Duration;
 /// How many requests one process has in hand, and may be handed at once, together: with the calls it
 /// bounds what waits for a process that does not read.
 pub(super) const TAKES_MAX: u32 = 1024;
+/// The same as the daemon counts it: to the process a long reply is said when it waits to leave, and what
+/// it takes in its place may come first.
+pub(super) const TAKES_SEEN_MAX: u32 = 2 * TAKES_MAX;
 /// How many ports one process has at most: a sixteenth of what a site has.
 pub(super) const PORTS_MAX: usize = 256;
 /// How many messages wait for a process before it is read no further: what it asks for and does not

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::limits::{PORTS_MAX, TAKES_MAX};
+use super::limits::{PORTS_MAX, TAKES_SEEN_MAX};
 use super::long::Long;
 use crate::local::Broken;
 use crate::local::bell::Bell;
@@ -203,7 +203,7 @@ impl Process {
 
     /// One more request may be handed to it.
     pub(super) fn take(&mut self) -> Result<(), Broken> {
-        if self.takes >= TAKES_MAX {
+        if self.takes >= TAKES_SEEN_MAX {
             return Err(Broken("it wants more requests at once than was agreed"));
         }
         self.takes += 1;

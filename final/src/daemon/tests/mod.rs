@@ -1,10 +1,12 @@
 //! A daemon in this process, on a socket of its own, and processes that say what they want.
 
 mod calls;
+mod half;
 mod hostile;
 mod library;
 mod limits;
 mod lives;
+mod long;
 mod look;
 
 use std::path::PathBuf;
@@ -43,15 +45,28 @@ impl Host {
         host
     }
 
+    /// Its processes may say more than the protocol takes.
+    fn with_bodies(body_max: usize, change: impl FnOnce(&mut Options)) -> Host {
+        let mut host = Host { daemon: None, place: tempfile::tempdir().unwrap() };
+        let mut options = host.options();
+        change(&mut options);
+        host.daemon = Some(Daemon::start_with(options, body_max).unwrap());
+        host
+    }
+
     fn start(&mut self, change: impl FnOnce(&mut Options)) {
-        let mut options = Options {
+        let mut options = self.options();
+        change(&mut options);
+        self.daemon = Some(Daemon::start(options).unwrap());
+    }
+
+    fn options(&self) -> Options {
+        Options {
             listen: "127.0.0.1:0".parse().unwrap(),
             socket: Some(self.socket()),
             config: Config::lan(),
             ..Options::new(self.place.path().join("state"))
-        };
-        change(&mut options);
-        self.daemon = Some(Daemon::start(options).unwrap());
+        }
     }
 
     fn socket(&self) -> PathBuf {
