@@ -7,6 +7,7 @@ mod pair;
 mod rules_aborts;
 mod rules_client;
 mod rules_epochs;
+mod rules_large;
 mod rules_order;
 mod rules_server;
 mod rules_strangers;

@@ -39,7 +39,11 @@ impl Client {
                 self.end_unknown(call, Unknown::ServerUnreachable, out);
             }
             Stage::Working { .. } => self.send_heartbeat(call, out),
-            Stage::Fetching { .. } if open.silent >= self.config.heartbeats_missed_max => {
+            // Like heartbeats: for so long the server keeps it (R23).
+            Stage::Fetching { heard, .. }
+                if heard + self.config.heartbeat_every * self.config.heartbeats_missed_max
+                    <= out.now.running =>
+            {
                 self.end_unknown(call, Unknown::ServerUnreachable, out);
             }
             Stage::Fetching { .. } => self.fetch_again(call, out),

@@ -83,7 +83,7 @@ impl Client {
         let mut building = Box::new(Building::new(out.draw() as u32, whole.len));
         building.insert(0, first);
         (open.silent, open.building) = (0, Some(building));
-        open.stage = Stage::Fetching { it, hastened: false };
+        open.stage = Stage::Fetching { it, heard: out.now.running, hastened: false };
         self.fetched.insert(tag, call);
         self.send_fetch(call, false, out);
         // It may hold its window for long (R9).
@@ -100,6 +100,9 @@ impl Client {
         let Some(open) = self.calls.get_mut(&call) else { return false };
         let Some(building) = &mut open.building else { return false };
         open.silent = 0;
+        if let Stage::Fetching { heard, .. } = &mut open.stage {
+            *heard = out.now.running;
+        }
         building.take(fragment);
         if building.is_complete(&self.config) {
             // For the server to know that it need not go on.
@@ -148,7 +151,6 @@ impl Client {
         out.send(to.address, Packet { body, ..packet });
         self.use_port(it.port, out);
         let pause = peer.round_trip.timeout(&self.config) * (1 << silent.min(16));
-        // The server keeps it for as long as it would for heartbeats (R23).
         let next = out.now.running + out.jittered(pause.min(self.config.heartbeat_every));
         self.arm(call, next, out);
     }

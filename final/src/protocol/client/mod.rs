@@ -108,8 +108,8 @@ enum Stage {
     Sent(Try),
     /// The server has it; so many heartbeats in a row went unanswered.
     Working { it: Try, missed: u32, period: Duration, hastened: bool },
-    /// Its reply comes in pieces (R41).
-    Fetching { it: Try, hastened: bool },
+    /// Its reply comes in pieces (R41), the last one then.
+    Fetching { it: Try, heard: Time, hastened: bool },
     /// It was called off, and its caller waits to know what became of it.
     Aborting { it: Try, repeated: bool, why: Unknown },
 }
