@@ -8,8 +8,8 @@ use super::network::Network;
 use crate::clock;
 use crate::ipc::SendError;
 use crate::protocol::{
-    self, Action, Call, CallId, Incoming, ProcessId, Request, ServerId, ServerPort, Site, Target,
-    Time,
+    self, Action, Call, CallId, Incoming, Now, ProcessId, Request, ServerId, ServerPort, Site,
+    Target, Time,
 };
 use crate::site::desk::{Desk, Done, Serial, end_of};
 use crate::site::inside::{Behind, Job, Look};
@@ -26,6 +26,8 @@ pub(super) struct Core {
     site: Site,
     network: Network,
     calls_max: usize,
+    /// The moment of all events of one way in; none when nobody is in.
+    now: Option<Now>,
     /// What is to be told to the desk when the actions are done.
     done: Vec<(Serial, Result<Done, SendError>)>,
     finished: Vec<ServerPort>,
@@ -33,13 +35,19 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn new(site: Site, network: Network, calls_max: usize) -> Core {
-        Core { site, network, calls_max, done: Vec::new(), finished: Vec::new() }
+        Core { site, network, calls_max, now: None, done: Vec::new(), finished: Vec::new() }
+    }
+
+    /// Read once for all that is done on one way in, and anew when the socket is read.
+    fn now(&mut self) -> Now {
+        *self.now.get_or_insert_with(clock::now)
     }
 
     /// Reads what one system call brings, or finds that there is nothing after this moment. How many
     /// datagrams that were.
     fn read(&mut self, desk: &mut Desk) -> (usize, Time) {
         let (_, now) = self.network.read(&mut self.site);
+        self.now = Some(now);
         self.act(desk);
         let mut count = 0;
         while self.network.handle_next(&mut self.site) {
@@ -79,11 +87,13 @@ impl Behind for Core {
     }
 
     fn ask(&mut self, target: &Target, request: Request) -> Result<Call, protocol::SendError> {
-        self.site.send_request(clock::now(), PROCESS, target, request)
+        let now = self.now();
+        self.site.send_request(now, PROCESS, target, request)
     }
 
     fn cancel(&mut self, call: Call) {
-        self.site.cancel(clock::now(), call);
+        let now = self.now();
+        self.site.cancel(now, call);
     }
 
     fn begin(&mut self, serial: Serial, job: &Job) {
@@ -102,11 +112,13 @@ impl Behind for Core {
     }
 
     fn close_port(&mut self, port: ServerPort) {
-        self.site.close_port(clock::now(), port);
+        let now = self.now();
+        self.site.close_port(now, port);
     }
 
     fn take_request(&mut self, port: ServerPort) -> Option<Incoming> {
-        let taken = self.site.take_request(clock::now(), port);
+        let now = self.now();
+        let taken = self.site.take_request(now, port);
         if let Some(taken) = &taken {
             self.network.trace().served(port, &taken.body);
         }
@@ -114,7 +126,8 @@ impl Behind for Core {
     }
 
     fn reply(&mut self, port: ServerPort, call: CallId, body: Bytes) -> Result<(), SendError> {
-        Ok(self.site.send_reply(clock::now(), port, call, body)?)
+        let now = self.now();
+        Ok(self.site.send_reply(now, port, call, body)?)
     }
 
     fn is_lost(&self, _: CallId) -> bool {
@@ -146,6 +159,7 @@ impl Behind for Core {
         while self.network.flush(&mut self.site) {
             self.act(desk);
         }
+        self.now = None;
     }
 
     fn round(&mut self, desk: &mut Desk) -> bool {
@@ -156,7 +170,8 @@ impl Behind for Core {
                 count += read;
                 read = self.read(desk).0;
             }
-            self.site.handle_timeout(clock::now());
+            let now = *self.now.insert(clock::now());
+            self.site.handle_timeout(now);
             self.act(desk);
         }
         read > 0

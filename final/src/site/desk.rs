@@ -4,7 +4,8 @@
 //! Invariant: whatever comes from behind is kept until a thread takes it, and the thread that waits for
 //! it is told.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -81,18 +82,21 @@ struct Open {
     /// So many threads ask for this very call: then only one of them gets its outcome.
     claims: u32,
     end: Option<End>,
-    /// Its place among the outcomes that anybody may take; 0 is none.
-    place: u64,
+    /// Counts its claims: what was offered to anybody before the last of them is not on offer any more.
+    offers: u32,
 }
 
 #[derive(Debug, Default)]
 struct Client {
     /// Its calls here, to spare a search for none.
     calls: usize,
-    /// Outcomes that anybody may take, in the order in which they came.
-    ended: BTreeMap<u64, Call>,
-    last_place: u64,
+    /// Outcomes that anybody may take, in the order in which they came, and which offer that was. Some
+    /// may have been claimed since.
+    ended: VecDeque<(Call, u32)>,
 }
+
+/// So many outcomes that were claimed, beside twice as many as there are calls, are not worth a search.
+const CLAIMED_MAX: usize = 64;
 
 impl Desk {
     // ---- calls
@@ -103,7 +107,7 @@ impl Desk {
     }
 
     pub(super) fn open(&mut self, call: Call, client: ClientNumber, claimed: bool) {
-        let open = Open { client, claims: u32::from(claimed), end: None, place: 0 };
+        let open = Open { client, claims: u32::from(claimed), end: None, offers: 0 };
         self.calls.insert(call, open);
         self.clients.entry(client).or_default().calls += 1;
     }
@@ -131,9 +135,8 @@ impl Desk {
     pub(crate) fn claim(&mut self, call: Call) -> bool {
         let Some(open) = self.calls.get_mut(&call) else { return false };
         open.claims += 1;
-        if let Some(client) = self.clients.get_mut(&open.client) {
-            client.ended.remove(&open.place);
-        }
+        // Nobody else can have it.
+        open.offers += 1;
         true
     }
 
@@ -142,8 +145,7 @@ impl Desk {
         let Some(open) = self.calls.get_mut(&call) else { return };
         open.claims -= 1;
         if open.claims == 0 && open.end.is_some() {
-            let number = open.client;
-            self.offer(number, call);
+            self.offer(call);
         }
     }
 
@@ -156,12 +158,6 @@ impl Desk {
         }
     }
 
-    /// Takes an outcome that nobody claims.
-    pub(crate) fn take_any(&mut self, number: ClientNumber) -> Option<(Call, End)> {
-        let (_, call) = self.clients.get_mut(&number)?.ended.pop_first()?;
-        Some((call, self.remove(call)?))
-    }
-
     fn remove(&mut self, call: Call) -> Option<End> {
         let open = self.calls.remove(&call)?;
         if let Some(client) = self.clients.get_mut(&open.client) {
@@ -170,15 +166,32 @@ impl Desk {
         open.end
     }
 
-    /// An outcome that nobody claims is there.
-    fn offer(&mut self, number: ClientNumber, call: Call) {
-        let Some(client) = self.clients.get_mut(&number) else { return };
-        client.last_place += 1;
-        client.ended.insert(client.last_place, call);
-        if let Some(open) = self.calls.get_mut(&call) {
-            open.place = client.last_place;
+    /// Takes an outcome that nobody claims.
+    pub(crate) fn take_any(&mut self, number: ClientNumber) -> Option<(Call, End)> {
+        let client = self.clients.get_mut(&number)?;
+        while let Some((call, offer)) = client.ended.pop_front() {
+            let Entry::Occupied(open) = self.calls.entry(call) else { continue };
+            if open.get().offers == offer {
+                client.calls -= 1;
+                return Some((call, open.remove().end?));
+            }
         }
+        None
+    }
+
+    /// An outcome that nobody claims is there.
+    fn offer(&mut self, call: Call) {
+        let Some(open) = self.calls.get_mut(&call) else { return };
+        let number = open.client;
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        client.ended.push_back((call, open.offers));
         self.crew.tell_one(Event::AnyReply(number));
+        if client.ended.len() > 2 * client.calls + CLAIMED_MAX {
+            let calls = &self.calls;
+            client
+                .ended
+                .retain(|(call, offer)| calls.get(call).is_some_and(|open| open.offers == *offer));
+        }
     }
 
     /// A call has ended.
@@ -186,11 +199,10 @@ impl Desk {
         // Without a client nobody wants to know.
         let Some(open) = self.calls.get_mut(&call) else { return };
         open.end = Some(end);
-        if open.claims > 0 {
-            return self.crew.tell_all(Event::Reply(call));
+        match open.claims {
+            0 => self.offer(call),
+            _ => self.crew.tell_all(Event::Reply(call)),
         }
-        let number = open.client;
-        self.offer(number, call);
     }
 
     // ---- ports
@@ -285,5 +297,46 @@ pub(crate) fn end_of(outcome: Outcome) -> End {
         Outcome::Reply(body) => Ok(body),
         Outcome::NotExecuted(why) => Err(why.into()),
         Outcome::Unknown(why) => Err(why.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply() -> End {
+        Ok(Bytes::from_static(b"reply"))
+    }
+
+    /// An outcome is claimed after anybody could have it, and is not wanted after all: it is the last then.
+    #[test]
+    fn a_claimed_outcome_is_nobody_elses() {
+        let (mut desk, client) = (Desk::default(), ClientNumber::new());
+        for call in [1, 2, 3].map(Call) {
+            desk.open(call, client, false);
+            desk.end(call, reply());
+        }
+        assert!(desk.claim(Call(1)) && desk.claim(Call(2)));
+        assert_eq!(desk.take(Call(2)), Some(Some(reply())));
+        assert_eq!(desk.take_any(client), Some((Call(3), reply())));
+        assert_eq!(desk.take_any(client), None);
+        desk.unclaim(Call(1));
+        assert_eq!(desk.take_any(client), Some((Call(1), reply())));
+        assert!(!desk.claim(Call(1)));
+        assert_eq!(desk.calls(), 0);
+    }
+
+    /// Whoever only ever asks for outcomes by name leaves nothing behind.
+    #[test]
+    fn claimed_outcomes_are_not_kept() {
+        let (mut desk, client) = (Desk::default(), ClientNumber::new());
+        for call in (0..10_000).map(Call) {
+            desk.open(call, client, false);
+            desk.end(call, reply());
+            assert!(desk.claim(call));
+            assert_eq!(desk.take(call), Some(Some(reply())));
+            assert!(desk.clients[&client].ended.len() <= CLAIMED_MAX + 1);
+        }
+        assert_eq!(desk.take_any(client), None);
     }
 }
