@@ -1,12 +1,13 @@
 //! What packets are for: their kinds, and what only these carry (PROTOCOL §3).
 
+use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use super::ids::Epoch;
 use super::wire::HEADER_MIN;
 
 /// What a packet is for, with all that only this kind carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub enum Kind {
     /// Client to server: run this.
     Request {
@@ -106,7 +107,7 @@ pub enum Kind {
 }
 
 /// How far the sender of a large message may go on, and what is known of what it sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct Credit {
     /// Names this reassembly: one that begins anew has another.
     pub building: u32,
@@ -121,7 +122,7 @@ pub struct Credit {
 }
 
 /// What a REPLY and a WORKING allow the client besides.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct Grant {
     /// How many calls it may have above its floor (R26).
     pub window: u32,
@@ -132,7 +133,7 @@ pub struct Grant {
 }
 
 /// Whether a refused call ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub enum Ran {
     /// It did not, and never will.
     No,
@@ -143,7 +144,7 @@ pub enum Ran {
 }
 
 /// Why a call was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Encode, Decode)]
 pub enum Reason {
     /// Nobody serves at this port.
     NoSuchPort,
@@ -166,7 +167,7 @@ pub enum Reason {
 }
 
 /// What became of a call that was to be called off (R38).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub enum Fate {
     /// It did not run, and never will.
     NotRun,
@@ -177,7 +178,9 @@ pub enum Fate {
 }
 
 /// Properties of a call.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, Encode, Decode,
+)]
 pub struct Flags(pub u16);
 
 impl Flags {
@@ -217,7 +220,7 @@ impl std::ops::BitOr for Flags {
 }
 
 /// What a server gave to an address, so that the address can be believed (R36). All zeros is none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct Token {
     /// When it was given, in ms since that epoch began.
     pub issued: u64,

@@ -6,8 +6,8 @@
 use std::fmt;
 
 use bincode::config::{BigEndian, Configuration, Fixint, Limit};
+use bincode::{Decode, Encode};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::fragments::{DATAGRAM_LARGEST, Half, Ranges, Whole, tag};
 use super::ids::{CallId, ClientId, ServerId};
@@ -80,7 +80,7 @@ pub(super) enum Form {
     Fragment = 1,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, Decode)]
 struct Header {
     magic: [u8; 2],
     version: u8,
@@ -141,7 +141,7 @@ impl Packet {
             kind: self.kind,
         };
         out.resize(start + self.kind.header_len(), 0);
-        bincode::serde::encode_into_slice(&header, &mut out[start..], CODEC)
+        bincode::encode_into_slice(&header, &mut out[start..], CODEC)
             .expect("a header is no longer than its kind says");
         let sum = crc32c::crc32c_append(crc32c::crc32c(&out[start..]), &self.body);
         out[start + CHECKSUM_AT..][..4].copy_from_slice(&sum.to_be_bytes());
@@ -168,7 +168,7 @@ impl Packet {
             return Err(WireError::Checksum);
         }
         let (header, used): (Header, usize) =
-            bincode::serde::decode_from_slice(bytes, CODEC).map_err(|_| WireError::Header)?;
+            bincode::decode_from_slice(bytes, CODEC).map_err(|_| WireError::Header)?;
         let Header { flags, attempt, client, server, seq, kind, .. } = header;
         let body = Bytes::copy_from_slice(&bytes[used..]);
         let packet = Packet { flags, attempt, client, server, seq, kind, body };
@@ -278,9 +278,12 @@ pub(super) fn unframe(bytes: &[u8]) -> Result<(Form, &[u8]), WireError> {
     Ok((form, bytes.ok_or(WireError::Length)?))
 }
 
-/// The checksum of a packet or a fragment, over all of it but the checksum.
+/// The checksum of a packet or a fragment, which are longer than this, over all of it but the checksum.
 pub(super) fn checksum(bytes: &[u8]) -> [u8; 4] {
-    let sum = crc32c::crc32c(&bytes[..CHECKSUM_AT]);
-    let sum = crc32c::crc32c_append(sum, &[0; 4]);
-    crc32c::crc32c_append(sum, &bytes[CHECKSUM_AT + 4..]).to_be_bytes()
+    // In two pieces of whole words: it is reckoned by the word.
+    let (begin, rest) = bytes.split_at(CHECKSUM_AT + 8);
+    let mut unsummed = [0; CHECKSUM_AT + 8];
+    unsummed.copy_from_slice(begin);
+    unsummed[CHECKSUM_AT..][..4].fill(0);
+    crc32c::crc32c_append(crc32c::crc32c(&unsummed), rest).to_be_bytes()
 }
