@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::{done, run, signal, unavez};
 
 /// Some contenders, two sizes, few rounds.
-const SHORT: &str = "bench --sizes 1,64k --rounds 3 --time 50ms --filter unavez,fast,quic-open";
+const SHORT: &str =
+    "bench --on loopback --sizes 1,64k --rounds 3 --time 50ms --filter unavez,fast,quic-open";
 
 fn words(line: &str) -> Vec<&str> {
     line.split(' ').collect()
@@ -36,11 +37,7 @@ fn every_contender_is_measured() {
         tables.iter().map(|it| rows(it).len() + it["absent"].as_array().unwrap().len()).sum();
     // The exchanges: the echo, two kinds of TCP, one of QUIC, three of unavez.
     assert_eq!(lines, placements * (7 + 7 + 6), "{report}");
-    let csv = fs::read_to_string(&csv).unwrap();
-    let columns = |line: &str| line.split(',').count();
-    assert_eq!(csv.lines().count(), 1 + lines);
-    let first = csv.lines().next().unwrap();
-    assert!(csv.lines().filter(|it| !it.contains('"')).all(|it| columns(it) == columns(first)));
+    is_a_table(&fs::read_to_string(&csv).unwrap(), lines);
     for row in tables.iter().flat_map(rows) {
         assert!(row["mean"].as_f64().unwrap() > 0.0, "{row}");
         assert!(row["client_cpu"].as_f64().unwrap() > 0.0, "{row}");
@@ -55,6 +52,48 @@ fn every_contender_is_measured() {
     fs::remove_file(json).unwrap();
     fs::remove_file(dir.path().join("result.csv")).unwrap();
     assert_eq!(left(dir.path()), 0, "a daemon has left its directory");
+}
+
+/// Each line has as many columns, and there are at least so many.
+fn is_a_table(csv: &str, lines: usize) {
+    let columns = |line: &str| line.split(',').count();
+    assert!(csv.lines().count() > lines, "{csv}");
+    let first = csv.lines().next().unwrap();
+    for line in csv.lines().filter(|it| !it.contains('"')) {
+        assert_eq!(columns(line), columns(first), "{line}");
+    }
+}
+
+#[test]
+fn wire_is_as_fast_as_it_is_said_to_be() {
+    // Two hosts and a wire, in a short run: TCP fills it, and does not exceed it.
+    let dir = tempfile::tempdir().unwrap();
+    let (json, csv) = (dir.path().join("result.json"), dir.path().join("result.csv"));
+    let line = "bench --on lan --rates 10M --losses 1% --sizes 64,32k --rounds 3 --time 50ms \
+                --filter unavez";
+    let mut bench = unavez(&line.split_whitespace().collect::<Vec<_>>());
+    bench.arg("--json").arg(&json).arg("--csv").arg(&csv);
+    let done = done(bench.spawn().unwrap());
+    assert_eq!((done.code, &*done.err), (Some(0), ""), "{done:?}");
+    if let Some(why) = done.out.lines().find(|line| line.starts_with("The LAN is left out")) {
+        return println!("{why}");
+    }
+    let report: Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+    let tables = report["tables"].as_array().unwrap();
+    let lossless = tables.iter().filter(|it| it["network"]["loss"] == 0.0);
+    let workloads: Vec<&str> = lossless.map(|it| it["workload"].as_str().unwrap()).collect();
+    assert_eq!(workloads, ["exchange", "exchange", "bulk", "share", "beside"]);
+    if done.out.contains("The loss of packets is left out") {
+        println!("{}", done.out);
+    } else {
+        let lossy = tables.iter().filter(|it| it["network"]["loss"] == 0.01);
+        assert_eq!(lossy.count(), 2, "{report}");
+    }
+    let tcp = &tables[2]["rows"][0];
+    assert_eq!(tcp["contender"], "tcp-each");
+    let on_link = tcp["on_link"]["median"].as_f64().unwrap();
+    assert!((7e6..12e6).contains(&on_link), "{tcp}");
+    is_a_table(&fs::read_to_string(&csv).unwrap(), tables.len());
 }
 
 #[test]
@@ -87,7 +126,7 @@ fn interrupted_bench_says_so() {
 
 /// A bench whose processes are all there.
 fn begun(dir: &Path) -> Child {
-    let line = "bench --sizes 1 --rounds 100000 --time 1h --filter unavezd";
+    let line = "bench --on loopback --sizes 1 --rounds 100000 --time 1h --filter unavezd";
     let bench = unavez(&words(line)).env("TMPDIR", dir).spawn().unwrap();
     let began = Instant::now();
     while children(bench.id()).len() < 4 {
@@ -128,6 +167,9 @@ fn mistakes_are_said_before_the_work() {
         ("bench --rounds 0", "1..=100000"),
         ("bench --time 5", "500us, 200ms, 5s"),
         ("bench --open 0", "1..=1024"),
+        ("bench --on wan", "possible values: loopback, lan"),
+        ("bench --rates 10", "a rate is from 100k to 100G bits in a second, like 10M; or `none`"),
+        ("bench --losses 101%", "from 0% to 100%"),
         ("bench --json /nowhere/result.json", "/nowhere/result.json: "),
     ] {
         let done = run(&words(line));

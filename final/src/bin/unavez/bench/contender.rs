@@ -69,7 +69,17 @@ impl Contender {
         matches!(self, Contender::UnavezdShm | Contender::UnavezdSysv)
     }
 
-    /// Those that were chosen, by parts of their names.
+    /// Whether all others are compared with it.
+    fn is_reference(self) -> bool {
+        matches!(self, Contender::Udp | Contender::UdpBatch | Contender::TcpEach)
+    }
+
+    /// Whether it makes up for lost packets.
+    pub(super) fn repairs(self) -> bool {
+        !matches!(self, Contender::Udp | Contender::UdpBatch)
+    }
+
+    /// Those that were chosen, by parts of their names, and those that all are compared with.
     pub(super) fn chosen(parts: &[String]) -> Result<Vec<Contender>, String> {
         let fits = |part: &String, it: &Contender| it.slug().contains(part.as_str());
         if let Some(part) =
@@ -80,7 +90,9 @@ impl Contender {
                 "--filter {part}: none is called so; allowed is a part of: {names}"
             ));
         }
-        let chosen = |it: &Contender| parts.is_empty() || parts.iter().any(|part| fits(part, it));
+        let chosen = |it: &Contender| {
+            parts.is_empty() || it.is_reference() || parts.iter().any(|part| fits(part, it))
+        };
         Ok(Contender::ALL.into_iter().filter(chosen).collect())
     }
 }
@@ -104,11 +116,18 @@ mod tests {
             let parts: Vec<String> = parts.iter().map(|part| part.to_string()).collect();
             Contender::chosen(&parts)
         };
-        assert_eq!(chosen(&["fast"]), Ok(vec![Contender::TcpFastOpen]));
+        let references = [Contender::Udp, Contender::UdpBatch, Contender::TcpEach];
+        let with = |more: &[Contender]| {
+            let mut all = [&references, more].concat();
+            all.sort_unstable();
+            Ok(all)
+        };
+        assert_eq!(chosen(&["fast"]), with(&[Contender::TcpFastOpen]));
         assert_eq!(
             chosen(&["tcp-o", "open"]),
-            Ok(vec![Contender::TcpFastOpen, Contender::TcpOpen, Contender::QuicOpen])
+            with(&[Contender::TcpFastOpen, Contender::TcpOpen, Contender::QuicOpen])
         );
+        assert_eq!(chosen(&["udp"]), with(&[]));
         assert_eq!(chosen(&[]).unwrap().len(), Contender::ALL.len());
         assert!(chosen(&["tcp", "sctp"]).unwrap_err().contains("--filter sctp: none"));
     }

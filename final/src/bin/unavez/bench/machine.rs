@@ -1,5 +1,6 @@
 //! What a result is worth depends on: the machine, its kernel, the day and the version.
 
+use std::fmt;
 use std::fs;
 use std::thread;
 use std::time::SystemTime;
@@ -11,6 +12,8 @@ pub(super) struct Machine {
     pub(super) cpu: String,
     pub(super) cores: usize,
     pub(super) kernel: String,
+    /// How TCP finds its rate: the kernel's default.
+    pub(super) tcp: String,
     /// Of the run, in UTC.
     pub(super) date: String,
     /// Of `unavez`.
@@ -26,10 +29,18 @@ impl Machine {
             cpu: cpu(&read("/proc/cpuinfo")).unwrap_or("unknown").into(),
             cores: thread::available_parallelism().map_or(1, usize::from),
             kernel: read("/proc/sys/kernel/osrelease").trim().into(),
+            tcp: read("/proc/sys/net/ipv4/tcp_congestion_control").trim().into(),
             date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             version: env!("CARGO_PKG_VERSION").into(),
             optimized: !cfg!(debug_assertions),
         }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Machine { cpu, cores, kernel, tcp, date, version, .. } = self;
+        write!(f, "unavez {version}, {cpu}, {cores} cores, Linux {kernel} (TCP: {tcp}), {date}")
     }
 }
 

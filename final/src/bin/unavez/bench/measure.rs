@@ -11,7 +11,7 @@ use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
 use super::contender::Contender;
-use super::orders::{Addresses, Answer, Batch, Message, Order};
+use super::orders::{Addresses, Answer, Batch, Kind, Message, Order};
 use super::peers::{self, Peer};
 use crate::Result;
 
@@ -40,13 +40,16 @@ impl Client {
     }
 
     pub(super) fn carry_out(&mut self, order: Order) -> Answer {
-        let (Order::Exchange { contender, .. } | Order::Pipeline { contender, .. }) = order;
+        let contender = order.contender();
         let done = match order {
             Order::Exchange { message, calls, unmeasured, .. } => {
                 self.exchange(contender, &Message::new(message), calls, unmeasured)
             }
             Order::Pipeline { message, calls, open, .. } => {
                 self.pipeline(contender, &Message::new(message), calls as usize, open as usize)
+            }
+            Order::Flood { message, time, .. } => {
+                self.flood(contender, &Message::new(message), time)
             }
         };
         done.map_err(|error| {
@@ -82,16 +85,17 @@ impl Client {
         for _ in 0..unmeasured {
             peer.exchange(message)?;
         }
-        let mut took_ns = Vec::with_capacity(calls as usize);
-        let began = Instant::now();
-        let mut last = began;
-        for _ in 0..calls {
-            peer.exchange(message)?;
-            let now = Instant::now();
-            took_ns.push((now - last).as_nanos() as u64);
-            last = now;
-        }
-        self.batch(&before, calls + unmeasured, took_ns, last - began)
+        let (took_ns, all) = timed(peer, message, |done, _| done < calls)?;
+        self.batch(&before, calls + unmeasured, took_ns, all)
+    }
+
+    fn flood(&mut self, contender: Contender, message: &Message, time: Duration) -> Result<Batch> {
+        // What happens the first time only is not part of it.
+        self.peer(contender)?.exchange(&Message::new(Kind::there_and_back(1)))?;
+        let before = self.meter.read()?;
+        let (took_ns, all) =
+            timed(self.peer(contender)?, message, |done, since| done == 0 || since < time)?;
+        self.batch(&before, took_ns.len() as u32, took_ns, all)
     }
 
     fn pipeline(
@@ -117,16 +121,38 @@ impl Client {
         took_ns: Vec<u64>,
         all: Duration,
     ) -> Result<Batch> {
+        // What was timed has just ended.
+        let ended = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
         thread::sleep(SETTLE);
         let after = self.meter.read()?;
         Ok(Batch {
             took_ns,
+            began_ns: ended.saturating_sub(all).as_nanos() as u64,
             all_ns: all.as_nanos() as u64,
             counted,
             cpu_ns: [0, 1].map(|side| after.cpu_ns[side].saturating_sub(before.cpu_ns[side])),
-            packets: after.packets.saturating_sub(before.packets),
+            packets: after.passed.packets.saturating_sub(before.passed.packets),
+            bytes_out: after.passed.bytes_out.saturating_sub(before.passed.bytes_out),
         })
     }
+}
+
+/// Exchanges one after the other, as long as these are to go on: how long each took, and all.
+fn timed(
+    peer: &mut Box<dyn Peer>,
+    message: &Message,
+    goes_on: impl Fn(u32, Duration) -> bool,
+) -> Result<(Vec<u64>, Duration)> {
+    let mut took_ns = Vec::with_capacity(4096);
+    let began = Instant::now();
+    let mut last = began;
+    while goes_on(took_ns.len() as u32, last - began) {
+        peer.exchange(message)?;
+        let now = Instant::now();
+        took_ns.push((now - last).as_nanos() as u64);
+        last = now;
+    }
+    Ok((took_ns, last - began))
 }
 
 /// Reads what the kernel counts.
@@ -137,7 +163,14 @@ struct Meter {
 
 struct Reading {
     cpu_ns: [u64; 2],
+    passed: Passed,
+}
+
+/// What passed the interfaces.
+#[derive(Debug, PartialEq, Eq)]
+struct Passed {
     packets: u64,
+    bytes_out: u64,
 }
 
 impl Meter {
@@ -158,21 +191,26 @@ impl Meter {
         };
         let cpu_ns = [ran(&self.sides[0])?, ran(&self.sides[1])?];
         let text = fs::read_to_string("/proc/thread-self/net/dev")?;
-        Ok(Reading { cpu_ns, packets: packets(&text).ok_or("/proc/net/dev is not understood")? })
+        let passed = Passed::read(&text).ok_or("/proc/net/dev is not understood")?;
+        Ok(Reading { cpu_ns, passed })
     }
 }
 
-/// What passed the interfaces in either direction; loopback has but one.
-fn packets(table: &str) -> Option<u64> {
-    let mut sum = 0;
-    for line in table.lines().skip(2) {
-        let (name, numbers) = line.split_once(':')?;
-        let mut numbers = numbers.split_ascii_whitespace();
-        let received: u64 = numbers.nth(1)?.parse().ok()?;
-        let sent: u64 = numbers.nth(7)?.parse().ok()?;
-        sum += if name.trim() == "lo" { sent } else { received + sent };
+impl Passed {
+    /// In either direction; loopback has but one.
+    fn read(table: &str) -> Option<Passed> {
+        let mut passed = Passed { packets: 0, bytes_out: 0 };
+        for line in table.lines().skip(2) {
+            let (name, numbers) = line.split_once(':')?;
+            let numbers = numbers.split_ascii_whitespace().map(|number| number.parse().ok());
+            let numbers: Vec<u64> = numbers.collect::<Option<_>>()?;
+            let [received, bytes_out, sent] = [1, 8, 9].map(|at| numbers.get(at).copied());
+            passed.packets += if name.trim() == "lo" { 0 } else { received? };
+            passed.packets += sent?;
+            passed.bytes_out += bytes_out?;
+        }
+        Some(passed)
     }
-    Some(sum)
 }
 
 #[cfg(test)]
@@ -188,7 +226,8 @@ Inter-|   Receive                                                |  Transmit
     lo:     500       5    0    0    0     0          0         0      500       5    0    0    0     0       0          0
   eth0:     300       3    0    0    0     0          0         0      400       4    0    0    0     0       0          0
 ";
-        assert_eq!(packets(table), Some(12));
-        assert_eq!(packets("a\nb\nno colon"), None);
+        assert_eq!(Passed::read(table), Some(Passed { packets: 12, bytes_out: 900 }));
+        assert_eq!(Passed::read("a\nb\nno colon"), None);
+        assert_eq!(Passed::read("a\nb\nlo: 1 2 3"), None);
     }
 }

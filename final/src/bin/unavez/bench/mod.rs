@@ -1,10 +1,15 @@
 //! `unavez` beside TCP, QUIC and bare UDP: the same work, done by all in turns.
 
 mod contender;
+mod csv;
+mod floods;
+mod lan;
 mod machine;
 mod measure;
+mod network;
 mod orders;
 mod peers;
+mod places;
 mod process;
 mod report;
 pub(crate) mod role;
@@ -16,33 +21,34 @@ mod table;
 
 use std::fs::File;
 use std::io::{BufWriter, Write, stdout};
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use nix::sched::sched_getaffinity;
-use nix::unistd::Pid;
 
 use self::contender::Contender;
 use self::machine::Machine;
-use self::orders::Kind;
+use self::network::{Rate, parse_rate};
+use self::places::{Bench, LONGEST, Plan};
 use self::process::INTERRUPTED;
-use self::report::{FORMAT, Report, Table};
-use self::rounds::{Limits, Workload};
-use self::scene::{Host, Scene};
+use self::report::{FORMAT, Report};
+use self::rounds::Limits;
 use self::space::Space;
-use crate::net::Stop;
+use crate::args::{parse_period, parse_share};
 use crate::{Result, net};
 
 /// Compares unavez with TCP, QUIC and bare UDP.
 ///
 /// A client and a server run as two processes and exchange requests and replies by each contender in
-/// turn, a few at a time, so that whatever else the machine does hits all alike: first with all
-/// processes on one core, then with a core for each side. The floor is a plain UDP echo, which nobody
-/// can beat and which repairs nothing. The paper's opponent is TCP with a connection for each request;
-/// TCP and QUIC that keep a connection are there, too.
+/// turn, a few at a time, so that whatever else the machine does hits all alike. The floor is a plain
+/// UDP echo, which nobody can beat and which repairs nothing. The paper's opponent is TCP with a
+/// connection for each request; TCP and QUIC that keep a connection are there, too.
+///
+/// They meet on loopback, with all processes on one core and then with a core for each side; and on a
+/// LAN, two hosts (network namespaces) and a wire of a given rate, which is checked first. There it is
+/// also measured how much of the wire a long message gets, how two flows share it, how small calls fare
+/// beside a long transfer, and what lost packets do to all that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Contenders: udp (the floor), udp-batch (the floor for many calls at a time, by sendmmsg and recvmmsg),
@@ -54,22 +60,33 @@ Exit codes: 0 done, 1 stopped before the end (what was done is printed), 2 usage
 at fault.
 
 Examples:
-  unavez bench --quick                             in less than a minute
-  unavez bench --json result.json --csv result.csv
-  unavez bench --filter unavezd,tcp-open --sizes 64,1k
-  unavez bench --sizes 64 --rounds 1000            narrower intervals")]
+  unavez bench --quick                             loopback, in less than a minute
+  unavez bench --json result.json --csv result.csv everything: about half an hour
+  unavez bench --on lan --rates 10M --losses 1%    the paper's LAN, and one that loses packets
+  unavez bench --filter unavezd,tcp-open --sizes 64,1k --on loopback
+  unavez bench --sizes 64 --rounds 1000 --on loopback")]
 pub(crate) struct Args {
-    /// Less of everything: less than a minute
+    /// Less of everything
     #[arg(long)]
     quick: bool,
+    /// Where [default: all, or loopback with --quick]
+    #[arg(long, value_name = "PLACES", value_delimiter = ',')]
+    on: Vec<Place>,
     /// How many bytes go there and back: 1,64,1k,3.5M [default: 1,64,1k,16k,256k,3.5M]
     #[arg(long, value_name = "SIZES", value_delimiter = ',', value_parser = parse_size)]
     sizes: Vec<usize>,
+    /// The wires of the LAN, in bits a second each way, or `none` for one without a limit
+    #[arg(long, value_name = "RATES", value_delimiter = ',', default_value = "10M,100M,none", value_parser = parse_rate)]
+    rates: Vec<Rate>,
+    /// The shares of packets that get lost on the LAN, beside none: 1%,5%
+    #[arg(long, value_name = "SHARES", value_delimiter = ',', default_value = "1%,5%", value_parser = parse_share)]
+    losses: Vec<f64>,
     /// How many rounds at most [default: 200, or 30 with --quick]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: Option<u32>,
-    /// How long all rounds of one table may take [default: 10s, or 2s with --quick]
-    #[arg(long, value_name = "TIME", value_parser = crate::args::parse_period)]
+    /// How long all rounds of one table may take; three are made in any case [default: 10s, or 2s with
+    /// --quick]
+    #[arg(long, value_name = "TIME", value_parser = parse_period)]
     time: Option<Duration>,
     /// Only contenders with one of these in their names, beside those that all are compared with
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -80,112 +97,105 @@ pub(crate) struct Args {
     /// Write all figures, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write a line for each contender and table, for spreadsheets
+    /// Write all figures, a line for each, for spreadsheets
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Place {
+    Loopback,
+    Lan,
+}
+
 const SIZES: [usize; 6] = [1, 64, 1 << 10, 16 << 10, 256 << 10, LONGEST];
 const QUICK_SIZES: [usize; 4] = [1, 64, 1 << 10, 64 << 10];
-/// As long as the paper's longest: 3.5 MB (§5).
-const LONGEST: usize = 7 << 19;
-/// How long a small call's message is, where many are open at a time.
-const SMALL: usize = 64;
+/// As few rounds as there are at least, however long they take.
+const ROUNDS_MIN: usize = 3;
 
 pub(crate) fn run(args: &Args) -> Result {
-    let contenders = table::with_references(Contender::chosen(&args.filter)?);
+    let plan = args.plan()?;
     let files = Files::create(args)?;
     // Before there are threads.
     let able = space::become_able();
-    let space = able.is_ok().then(Space::new).transpose()?;
     let stop = net::on_stop()?;
     let machine = Machine::here();
     let mut out = stdout();
-    let Machine { cpu, cores, kernel, date, version, .. } = &machine;
-    writeln!(out, "unavez {version}, {cpu}, {cores} cores, Linux {kernel}, {date}")?;
-    write!(out, "{}", table::warnings(machine.optimized, able.err().as_deref()))?;
+    writeln!(out, "{machine}")?;
+    write!(out, "{}", table::warnings(machine.optimized, able.as_ref().err().map(String::as_str)))?;
     write!(out, "{}", table::LEGEND)?;
-
     let mut report = Report {
         unavez_bench: FORMAT,
         machine,
         command: std::env::args().skip(1).collect(),
-        private_network: space.is_some(),
+        private_network: able.is_ok(),
         tables: Vec::new(),
     };
-    let bench = Bench { args, contenders, space, stop, bar: bar()? };
-    let done = bench.loopback(|table| {
+    let bar = bar()?;
+    let done = Box::new(|table: report::Table| {
         // The bar stands below what is printed.
-        bench.bar.suspend(|| write!(stdout(), "\n{}", table.text()))?;
+        bar.suspend(|| write!(stdout(), "\n{}", table.text()))?;
         report.tables.push(table);
         Ok(())
     });
-    bench.bar.finish_and_clear();
+    let mut bench = Bench { plan, stop, bar: bar.clone(), done };
+    let ended = args.measure(&mut bench, able);
+    drop(bench);
+    bar.finish_and_clear();
     files.write(&report)?;
-    match done {
+    match ended {
         Err(error) if error.to_string() == INTERRUPTED => {
             eprintln!("stopped before the end; what was done is above");
             Ok(ExitCode::FAILURE)
         }
-        done => done.map(|()| ExitCode::SUCCESS),
+        ended => ended.map(|()| ExitCode::SUCCESS),
     }
 }
 
-struct Bench<'a> {
-    args: &'a Args,
-    contenders: Vec<Contender>,
-    space: Option<Space>,
-    stop: Stop,
-    bar: ProgressBar,
-}
+impl Args {
+    fn plan(&self) -> Result<Plan> {
+        let (sizes, rounds, seconds) =
+            if self.quick { (&QUICK_SIZES[..], 30, 2) } else { (&SIZES[..], 200, 10) };
+        Ok(Plan {
+            contenders: Contender::chosen(&self.filter)?,
+            sizes: if self.sizes.is_empty() { sizes.into() } else { self.sizes.clone() },
+            limits: Limits {
+                rounds: self.rounds.unwrap_or(rounds) as usize,
+                rounds_min: ROUNDS_MIN,
+                time: self.time.unwrap_or(Duration::from_secs(seconds)),
+                calls: None,
+            },
+            open: self.open,
+        })
+    }
 
-impl Bench<'_> {
-    fn loopback(&self, mut done: impl FnMut(Table) -> Result<()>) -> Result<()> {
-        for (placement, cpus) in placements()? {
-            let host = |cpu| Host {
-                space: self.space.as_ref(),
-                ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-                cpu: Some(cpu),
-            };
-            let mut scene = Scene::start(cpus.map(host), &self.contenders, &self.stop)?;
-            for workload in self.workloads() {
-                self.bar.set_message(format!("loopback, {placement}"));
-                let (all, limits) = (&self.contenders, self.limits());
-                let measured =
-                    rounds::measure(&mut scene, workload, all, limits, &self.bar, &self.stop)?;
-                done(Table::new("loopback", placement, workload, measured))?;
-            }
+    fn measure(&self, bench: &mut Bench, able: std::result::Result<(), String>) -> Result<()> {
+        let places = match (&self.on[..], self.quick) {
+            ([], true) => &[Place::Loopback][..],
+            ([], false) => &[Place::Loopback, Place::Lan],
+            (places, _) => places,
+        };
+        if places.contains(&Place::Loopback) {
+            let space = able.is_ok().then(Space::new).transpose()?;
+            bench.loopback(space.as_ref())?;
+        }
+        if !places.contains(&Place::Lan) {
+            return Ok(());
+        }
+        if let Err(why) = able {
+            writeln!(stdout(), "\nThe LAN is left out: it needs namespaces, and {why}.")?;
+            return Ok(());
+        }
+        let mut losses = &self.losses[..];
+        if let Err(why) = lan::can_lose() {
+            writeln!(stdout(), "\nThe loss of packets is left out: {why}.")?;
+            losses = &[];
+        }
+        for rate in &self.rates {
+            bench.lan(rate.0, losses)?;
         }
         Ok(())
     }
-
-    fn workloads(&self) -> Vec<Workload> {
-        let sizes = match (&self.args.sizes[..], self.args.quick) {
-            ([], true) => &QUICK_SIZES[..],
-            ([], false) => &SIZES[..],
-            (sizes, _) => sizes,
-        };
-        let exchanges = sizes.iter().map(|&len| Workload::Exchange(Kind { len }));
-        exchanges.chain([Workload::Pipeline(Kind { len: SMALL }, self.args.open)]).collect()
-    }
-
-    fn limits(&self) -> Limits {
-        let (rounds, time) = if self.args.quick { (30, 2) } else { (200, 10) };
-        Limits {
-            rounds: self.args.rounds.unwrap_or(rounds) as usize,
-            rounds_min: 3,
-            time: self.args.time.unwrap_or(Duration::from_secs(time)),
-        }
-    }
-}
-
-/// On which cores the two sides run, with a name.
-fn placements() -> Result<Vec<(&'static str, [usize; 2])>> {
-    let allowed = sched_getaffinity(Pid::from_raw(0))?;
-    let mut cpus = (0..nix::sched::CpuSet::count()).filter(|cpu| allowed.is_set(*cpu) == Ok(true));
-    let first = cpus.next().ok_or("no core is allowed")?;
-    let each = cpus.next().map(|second| ("a core each", [first, second]));
-    Ok([("one core", [first, first])].into_iter().chain(each).collect())
 }
 
 /// It shows itself on a terminal only.
@@ -221,7 +231,7 @@ impl Files {
         }
         if let Some(csv) = self.csv {
             let mut out = BufWriter::new(csv);
-            report.write_csv(&mut out)?;
+            csv::write(report, &mut out)?;
             out.flush()?;
         }
         Ok(())

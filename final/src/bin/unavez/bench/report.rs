@@ -2,14 +2,14 @@
 //!
 //! Invariant: all times are in µs, and all that is of calls is per call.
 
-use std::io::{self, Write};
-
 use serde::{Deserialize, Serialize};
 
 use super::contender::Contender;
+use super::floods::{self, Goodputs};
 use super::machine::Machine;
+use super::network::Network;
 use super::rounds::{Measured, Series, Workload};
-use super::stats::Median;
+use super::stats::{self, Median};
 
 /// The form of these files: a reader refuses others.
 pub(super) const FORMAT: u32 = 1;
@@ -30,24 +30,30 @@ pub(super) struct Report {
 /// All contenders under the same conditions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Table {
-    /// Loopback, or which network.
-    pub(super) network: String,
+    pub(super) network: Network,
     /// Which processes share a core.
     pub(super) placement: String,
-    pub(super) workload: Named,
-    /// Of requests and replies, in bytes.
+    /// Of the messages, in bytes.
     pub(super) len: usize,
-    /// How many calls are open at a time.
-    pub(super) open: u32,
-    pub(super) rows: Vec<Row>,
+    #[serde(flatten)]
+    pub(super) rows: Rows,
     pub(super) absent: Vec<Absent>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Named {
-    Exchange,
-    Pipeline,
+/// What was to be done, and how each did it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "workload", rename_all = "kebab-case")]
+pub(super) enum Rows {
+    /// There and back, one after the other.
+    Exchange { rows: Vec<Row> },
+    /// There and back, so many at a time.
+    Pipeline { open: u32, rows: Vec<Row> },
+    /// Long messages one way.
+    Bulk { rows: Vec<Row> },
+    /// Two flows at once.
+    Share { rows: Vec<Shared> },
+    /// Small calls alone and beside a long transfer.
+    Beside { transfer: usize, rows: Vec<Beside> },
 }
 
 /// A contender.
@@ -64,6 +70,10 @@ pub(super) struct Row {
     pub(super) to_floor: Option<Median>,
     /// How often as long as TCP with a connection for each request, round by round.
     pub(super) to_tcp: Option<Median>,
+    /// Bits of messages in a second.
+    pub(super) goodput: Median,
+    /// Bits in a second that left the client's host, with all headers of the link.
+    pub(super) on_link: Median,
     pub(super) packets: f64,
     pub(super) client_cpu: f64,
     pub(super) server_cpu: f64,
@@ -71,11 +81,32 @@ pub(super) struct Row {
     pub(super) rounds: Vec<f64>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Percentiles {
     pub(super) p50: f64,
     pub(super) p90: f64,
     pub(super) p99: f64,
+}
+
+/// Two flows that share the wire.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Shared {
+    pub(super) flows: [Contender; 2],
+    /// What each had of what both had.
+    pub(super) shares: [Median; 2],
+    /// Jain's index: 1 if both had the same, 0.5 if one had all.
+    pub(super) jain: Median,
+    /// Bits of messages in a second that both had together.
+    pub(super) goodput: Median,
+}
+
+/// Small calls of a contender.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Beside {
+    pub(super) contender: Contender,
+    pub(super) alone: Percentiles,
+    /// While a long transfer by the same contender runs.
+    pub(super) beside: Percentiles,
 }
 
 /// A contender that could not do it.
@@ -86,36 +117,48 @@ pub(super) struct Absent {
 }
 
 impl Table {
-    pub(super) fn new(
-        network: &str,
+    pub(super) fn of_rounds(
+        network: Network,
         placement: &str,
         workload: Workload,
         measured: Measured,
     ) -> Table {
-        let (named, message, open, floor) = match workload {
-            Workload::Exchange(message) => (Named::Exchange, message, 1, Contender::Udp),
-            Workload::Pipeline(message, open) => {
-                (Named::Pipeline, message, open, Contender::UdpBatch)
-            }
-        };
         let find = |contender| measured.series.iter().find(|it| it.contender == contender);
-        let (floor, tcp) = (find(floor), find(Contender::TcpEach));
-        let rows = measured.series.iter().filter_map(|it| Row::new(it, floor, tcp)).collect();
-        let absent = measured.absent.into_iter();
-        Table {
-            network: network.into(),
-            placement: placement.into(),
-            workload: named,
-            len: message.len,
-            open,
-            rows,
-            absent: absent.map(|(contender, why)| Absent { contender, why }).collect(),
-        }
+        let (message, floor) = match workload {
+            Workload::Exchange(message) => (message, Some(Contender::Udp)),
+            Workload::Pipeline(message, _) => (message, Some(Contender::UdpBatch)),
+            Workload::Bulk(message) => (message, None),
+        };
+        let (floor, tcp) = (floor.and_then(find), find(Contender::TcpEach));
+        let series = measured.series.iter();
+        let rows = series.filter_map(|it| Row::new(it, message.len, floor, tcp)).collect();
+        let rows = match workload {
+            Workload::Exchange(_) => Rows::Exchange { rows },
+            Workload::Pipeline(_, open) => Rows::Pipeline { open, rows },
+            Workload::Bulk(_) => Rows::Bulk { rows },
+        };
+        Table::new(network, placement, message.len, rows, measured.absent)
+    }
+
+    pub(super) fn new(
+        network: Network,
+        placement: &str,
+        len: usize,
+        rows: Rows,
+        absent: Vec<(Contender, String)>,
+    ) -> Table {
+        let absent = absent.into_iter().map(|(contender, why)| Absent { contender, why }).collect();
+        Table { network, placement: placement.into(), len, rows, absent }
     }
 }
 
 impl Row {
-    fn new(series: &Series, floor: Option<&Series>, tcp: Option<&Series>) -> Option<Row> {
+    fn new(
+        series: &Series,
+        len: usize,
+        floor: Option<&Series>,
+        tcp: Option<&Series>,
+    ) -> Option<Row> {
         let micros = |ns: f64| ns / 1e3;
         let per_call = |sum: u64| micros(sum as f64 / series.counted.max(1) as f64);
         let at = |quantile| micros(series.took.value_at_quantile(quantile) as f64);
@@ -127,6 +170,7 @@ impl Row {
             p90: at(0.9),
             p99: at(0.99),
         });
+        let bits = (len * 8) as f64;
         Some(Row {
             contender: series.contender,
             calls: series.calls,
@@ -135,6 +179,8 @@ impl Row {
             typical: Median::of(series.rounds.iter().copied().map(micros))?,
             to_floor: floor.and_then(to),
             to_tcp: tcp.and_then(to),
+            goodput: Median::of(series.rounds.iter().map(|ns| bits / (ns / 1e9)))?,
+            on_link: Median::of(series.on_link.iter().map(|bytes| bytes * 8.0))?,
             packets: series.packets as f64 / series.counted.max(1) as f64,
             client_cpu: per_call(series.cpu_ns[0]),
             server_cpu: per_call(series.cpu_ns[1]),
@@ -148,64 +194,26 @@ impl Row {
     }
 }
 
-impl Report {
-    /// All tables as one, with a line that names the columns.
-    pub(super) fn write_csv(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(
-            out,
-            "date,version,cpu,cores,kernel,network,placement,workload,bytes,open,contender,calls,\
-             typical_us,typical_low_us,typical_high_us,p50_us,p90_us,p99_us,mean_us,to_floor,\
-             to_floor_low,to_floor_high,to_tcp_each,to_tcp_each_low,to_tcp_each_high,packets,\
-             client_cpu_us,server_cpu_us,absent_because"
-        )?;
-        let Machine { cpu, cores, kernel, date, version, .. } = &self.machine;
-        let machine = format!("{date},{version},{},{cores},{}", quoted(cpu), quoted(kernel));
-        for table in &self.tables {
-            let Table { network, placement, workload, len, open, rows, absent } = table;
-            let workload = match workload {
-                Named::Exchange => "exchange",
-                Named::Pipeline => "pipeline",
-            };
-            let table = format!("{machine},{network},{placement},{workload},{len},{open}");
-            for row in rows {
-                let Row { calls, mean, packets, client_cpu, server_cpu, .. } = row;
-                let [typical, to_floor, to_tcp] =
-                    [Some(row.typical), row.to_floor, row.to_tcp].map(median_cells);
-                let Percentiles { p50, p90, p99 } = row.exchanges.unwrap_or(Percentiles {
-                    p50: f64::NAN,
-                    p90: f64::NAN,
-                    p99: f64::NAN,
-                });
-                let [p50, p90, p99] = [p50, p90, p99].map(cell);
-                writeln!(
-                    out,
-                    "{table},{},{calls},{typical},{p50},{p90},{p99},{mean:.3},{to_floor},{to_tcp},\
-                     {packets:.3},{client_cpu:.3},{server_cpu:.3},",
-                    row.contender.slug()
-                )?;
-            }
-            for Absent { contender, why } in absent {
-                let empty = ",".repeat(18);
-                writeln!(out, "{table},{}{empty}{}", contender.slug(), quoted(why))?;
-            }
-        }
-        Ok(())
+impl Shared {
+    /// `None` of no rounds.
+    pub(super) fn new(flows: [Contender; 2], rounds: &[Goodputs]) -> Option<Shared> {
+        let of = |figure: fn(&Goodputs) -> f64| Median::of(rounds.iter().map(figure));
+        Some(Shared {
+            flows,
+            shares: [of(|it| it[0] / (it[0] + it[1]))?, of(|it| it[1] / (it[0] + it[1]))?],
+            jain: of(|it| floods::jain(it))?,
+            goodput: of(|it| it[0] + it[1])?,
+        })
     }
 }
 
-/// A cell; what is not a number is empty.
-fn cell(value: f64) -> String {
-    if value.is_finite() { format!("{value:.3}") } else { String::new() }
-}
-
-fn median_cells(median: Option<Median>) -> String {
-    let Some(Median { median, low, high }) = median else { return ",,".into() };
-    format!("{median:.3},{low:.3},{high:.3}")
-}
-
-fn quoted(text: &str) -> String {
-    match text.contains([',', '"', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"").replace('\n', " ")),
-        false => text.into(),
+impl Beside {
+    pub(super) fn new(contender: Contender, calls: floods::Calls) -> Option<Beside> {
+        let floods::Calls { alone, beside } = calls;
+        let percentiles = |mut took_ns: Vec<u64>| -> Option<Percentiles> {
+            let mut at = |quantile| Some(stats::quantile(&mut took_ns, quantile)? as f64 / 1e3);
+            Some(Percentiles { p50: at(0.5)?, p90: at(0.9)?, p99: at(0.99)? })
+        };
+        Some(Beside { contender, alone: percentiles(alone)?, beside: percentiles(beside)? })
     }
 }

@@ -1,7 +1,7 @@
 //! Rounds: all contenders take turns in small batches, so that whatever else the machine does hits them
 //! alike.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
@@ -19,6 +19,8 @@ pub(super) enum Workload {
     Exchange(Kind),
     /// Many calls, of which so many are open at any time.
     Pipeline(Kind, u32),
+    /// A long message one way, and a byte back.
+    Bulk(Kind),
 }
 
 /// How much is measured.
@@ -29,6 +31,9 @@ pub(super) struct Limits {
     pub(super) rounds_min: usize,
     /// How long all rounds may take.
     pub(super) time: Duration,
+    /// How many exchanges a turn has, if not as many as take a certain time: where packets get lost, how
+    /// long one takes is not known beforehand.
+    pub(super) calls: Option<u32>,
 }
 
 /// How long a turn is to take, if one call does not take longer.
@@ -57,6 +62,8 @@ pub(super) struct Series {
     pub(super) counted: u64,
     pub(super) cpu_ns: [u64; 2],
     pub(super) packets: u64,
+    /// Of each round: the bytes that left the client's host in a second, with all headers.
+    pub(super) on_link: Vec<f64>,
     calls_a_turn: u32,
     once: Duration,
 }
@@ -78,7 +85,7 @@ pub(super) fn measure(
 ) -> Result<Measured> {
     let mut measured = Measured { series: Vec::new(), absent: Vec::new() };
     for &contender in contenders.iter().filter(|it| workload.suits(**it)) {
-        match Series::begin(scene, workload, contender, stop)? {
+        match Series::begin(scene, workload, contender, limits.calls, stop)? {
             Ok(series) => measured.series.push(series),
             Err(why) => measured.absent.push((contender, why)),
         }
@@ -88,12 +95,18 @@ pub(super) fn measure(
     let rounds = limits.rounds.min((fit as usize).max(limits.rounds_min));
     let warm_up = (rounds / 10).min(10);
     bar.inc_length((rounds + warm_up) as u64);
+    let began = Instant::now();
     for round in 0..warm_up + rounds {
-        // Each is now before, now after each other.
-        let count = measured.series.len().max(1);
+        // It may take longer than it seemed at first.
+        if round >= warm_up + limits.rounds_min && began.elapsed() > limits.time {
+            bar.inc((warm_up + rounds - round) as u64);
+            break;
+        }
         let mut failed = Vec::new();
         for turn in 0..measured.series.len() {
-            let series = &mut measured.series[(turn + round) % count];
+            // Each is now before, now after each other.
+            let at = (turn + round) % measured.series.len();
+            let series = &mut measured.series[at];
             let order = workload.order(series.contender, series.calls_a_turn, series.unmeasured());
             match scene.order(&order, stop)? {
                 Ok(batch) if round >= warm_up => series.add(&batch),
@@ -113,6 +126,10 @@ impl Workload {
     fn suits(self, contender: Contender) -> bool {
         match self {
             Workload::Exchange(_) => contender != Contender::UdpBatch,
+            // A datagram is not long, and Fast Open saves nothing that counts.
+            Workload::Bulk(_) => {
+                !matches!(contender, Contender::Udp | Contender::UdpBatch | Contender::TcpFastOpen)
+            }
             // Of what makes a connection for each request one is enough there.
             Workload::Pipeline(..) => {
                 !matches!(contender, Contender::Udp | Contender::TcpFastOpen | Contender::QuicEach)
@@ -122,7 +139,7 @@ impl Workload {
 
     fn order(self, contender: Contender, calls: u32, unmeasured: u32) -> Order {
         match self {
-            Workload::Exchange(message) => {
+            Workload::Exchange(message) | Workload::Bulk(message) => {
                 Order::Exchange { contender, message, calls, unmeasured }
             }
             Workload::Pipeline(message, open) => {
@@ -138,11 +155,12 @@ impl Series {
         scene: &mut Scene,
         workload: Workload,
         contender: Contender,
+        calls: Option<u32>,
         stop: &Stop,
     ) -> Result<std::result::Result<Series, String>> {
         // Where many are open, most of a turn is to be neither its beginning nor its end.
         let (first, least, turn, most) = match workload {
-            Workload::Exchange(_) => (1, 1, TURN, CALLS_MAX),
+            Workload::Exchange(_) | Workload::Bulk(_) => (1, 1, TURN, CALLS_MAX),
             Workload::Pipeline(_, open) => (open, open * 4, PIPELINE_TURN, PIPELINE_CALLS_MAX),
         };
         let mut once = Duration::MAX;
@@ -156,7 +174,8 @@ impl Series {
             }
         }
         let fit = (turn.as_nanos() / once.as_nanos().max(1)) as u64;
-        let calls_a_turn = fit.clamp(least.into(), most.max(least.into())) as u32;
+        let fit = fit.clamp(least.into(), most.max(least.into())) as u32;
+        let calls_a_turn = calls.unwrap_or(fit);
         Ok(Ok(Series {
             contender,
             took: Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("the bounds are allowed"),
@@ -166,6 +185,7 @@ impl Series {
             counted: 0,
             cpu_ns: [0; 2],
             packets: 0,
+            on_link: Vec::new(),
             calls_a_turn,
             once,
         }))
@@ -185,6 +205,9 @@ impl Series {
             self.took.saturating_record(*took);
         }
         self.calls += u64::from(calls);
+        // The calls that were not timed sent as much as the others.
+        let timed = batch.bytes_out as f64 * f64::from(calls) / f64::from(batch.counted.max(1));
+        self.on_link.push(timed / (batch.all_ns as f64 / 1e9));
         self.all_ns += batch.all_ns;
         self.counted += u64::from(batch.counted);
         self.packets += batch.packets;

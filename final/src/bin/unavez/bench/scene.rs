@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
 use super::contender::Contender;
 use super::orders::{Addresses, Answer, Order, Role, Start};
@@ -22,7 +24,7 @@ pub(super) struct Host<'a> {
 
 /// The processes; they end with this value, clients first.
 pub(super) struct Scene {
-    client: Process,
+    clients: Vec<Process>,
     _server: Process,
     _daemons: Vec<Process>,
 }
@@ -31,6 +33,7 @@ impl Scene {
     pub(super) fn start(
         [near, far]: [Host; 2],
         contenders: &[Contender],
+        clients: usize,
         stop: &Stop,
     ) -> Result<Scene> {
         let mut daemons = Vec::new();
@@ -47,16 +50,34 @@ impl Scene {
         let server = far.start(role)?;
         let at: Addresses = server.hear(stop)?;
         let daemon_of = |side: usize| daemons.get(side).map(Process::pid).into_iter();
-        let sides = [daemon_of(0).collect(), daemon_of(1).chain([server.pid()]).collect()];
-        let client = near.start(Role::Client { at, daemon: near_socket, sides })?;
-        client.hear::<()>(stop)?;
-        Ok(Scene { client, _server: server, _daemons: daemons })
+        let sides: [Vec<i32>; 2] =
+            [daemon_of(0).collect(), daemon_of(1).chain([server.pid()]).collect()];
+        let clients = (0..clients).map(|_| {
+            let (at, daemon, sides) = (at.clone(), near_socket.clone(), sides.clone());
+            let client = near.start(Role::Client { at, daemon, sides })?;
+            client.hear::<()>(stop)?;
+            Ok(client)
+        });
+        Ok(Scene { clients: clients.collect::<Result<_>>()?, _server: server, _daemons: daemons })
     }
 
-    /// Has the client do it.
+    /// Has the first client do it.
     pub(super) fn order(&mut self, order: &Order, stop: &Stop) -> Result<Answer> {
-        self.client.tell(order)?;
-        self.client.hear(stop)
+        self.clients[0].tell(order)?;
+        self.clients[0].hear(stop)
+    }
+
+    /// Has two clients do it at once, the second one so much later.
+    pub(super) fn order_both(
+        &mut self,
+        orders: &[Order; 2],
+        later: Duration,
+        stop: &Stop,
+    ) -> Result<[Answer; 2]> {
+        self.clients[0].tell(&orders[0])?;
+        thread::sleep(later);
+        self.clients[1].tell(&orders[1])?;
+        Ok([self.clients[0].hear(stop)?, self.clients[1].hear(stop)?])
     }
 }
 

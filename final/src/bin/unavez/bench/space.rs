@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::process::Command;
 
 use nix::sched::{CloneFlags, setns, unshare};
@@ -63,6 +64,11 @@ impl Space {
         let done = does();
         back.enter()?;
         done
+    }
+
+    /// Where other processes find it as long as it is here.
+    pub(super) fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
 
     fn enter(&self) -> io::Result<()> {

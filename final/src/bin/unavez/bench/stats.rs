@@ -46,6 +46,13 @@ fn rank(count: usize) -> usize {
     }
 }
 
+/// The value that this share of them does not exceed.
+pub(super) fn quantile(values: &mut [u64], share: f64) -> Option<u64> {
+    let rank = (values.len() as f64 * share).ceil() as usize;
+    let at = rank.clamp(1, values.len().max(1)) - 1;
+    (!values.is_empty()).then(|| *values.select_nth_unstable(at).1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +78,15 @@ mod tests {
         assert_eq!(of(&[]), None);
         let many = of(&(1..=9).map(f64::from).collect::<Vec<_>>()).unwrap();
         assert_eq!((many.low, many.high), (2.0, 8.0));
+    }
+
+    #[test]
+    fn quantiles_are_values_that_occurred() {
+        // Of a hundred, of one and of none.
+        let mut hundred: Vec<u64> = (1..=100).rev().collect();
+        let at = [0.0, 0.5, 0.99, 1.0].map(|share| quantile(&mut hundred, share));
+        assert_eq!(at, [Some(1), Some(50), Some(99), Some(100)]);
+        assert_eq!(quantile(&mut [7], 0.99), Some(7));
+        assert_eq!(quantile(&mut [], 0.5), None);
     }
 }

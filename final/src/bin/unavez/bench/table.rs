@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::contender::Contender;
-use super::report::{Absent, Named, Row, Table};
+use super::report::{Absent, Beside, Percentiles, Row, Rows, Shared, Table};
 use super::stats::Median;
 
 /// What all tables say of their columns, once.
@@ -15,32 +15,40 @@ request. Packets and CPU time (µs, with the kernel's part) are for each call; t
 their sides.
 ";
 
+/// What the network is like, if that is not as it should be; what the program is like.
+pub(super) fn warnings(optimized: bool, shared_because: Option<&str>) -> String {
+    let mut text = String::new();
+    if !optimized {
+        text += "Note: this is a debug build; figures of the release build are others.\n";
+    }
+    if let Some(why) = shared_because {
+        let _ = writeln!(
+            text,
+            "Note: the network is shared with others, so packets are not exact: {why}."
+        );
+    }
+    text
+}
+
 impl Table {
     /// A heading, a line for each contender, and one for each that could not.
     pub(super) fn text(&self) -> String {
-        let Table { network, placement, .. } = self;
-        let len = bytes(self.len);
-        let mut text = match self.workload {
-            Named::Exchange => {
-                let head = format!("{network}, {placement}: {len} there and back\n");
-                let columns = format!(
-                    "  {:<18} {:>9} {:>9} {:>9} {:>9}  {:<17} {:<17}",
-                    "", "p50", "p90", "p99", "mean", "×UDP", "×TCP"
-                );
-                head + &columns
-            }
-            Named::Pipeline => {
-                let head = format!("{network}, {placement}: {len}, {} calls open\n", self.open);
-                let columns = format!(
-                    "  {:<18} {:>9} {:>9}  {:<17} {:<17}",
-                    "", "calls/s", "µs each", "×UDP", "×TCP"
-                );
-                head + &columns
+        let (len, small) = (bytes(self.len), format!("{:>9}", ""));
+        let (what, columns) = match &self.rows {
+            Rows::Exchange { .. } => (format!("{len} there and back"), EXCHANGE.into()),
+            Rows::Pipeline { open, .. } => (format!("{len}, {open} calls open"), PIPELINE.into()),
+            Rows::Bulk { .. } => (format!("{len} one way"), BULK.into()),
+            Rows::Share { .. } => (format!("two flows at once, {len} one way"), SHARE.into()),
+            Rows::Beside { transfer, .. } => {
+                let transfer = bytes(*transfer);
+                let what = format!("{len} there and back, alone and beside {transfer} one way");
+                (what, format!("{small}{BESIDE}"))
             }
         };
-        let _ = writeln!(text, " {:>7} {:>8} {:>8}", "packets", "client", "server");
-        for row in &self.rows {
-            let _ = writeln!(text, "{}", self.line(row).trim_end());
+        let mut text =
+            format!("{}, {}: {what}\n{:<20}{columns}\n", self.network, self.placement, "");
+        for line in self.text_lines() {
+            let _ = writeln!(text, "{}", line.trim_end());
         }
         for Absent { contender, why } in &self.absent {
             let _ = writeln!(text, "  {:<18} — {why}", contender.name());
@@ -48,32 +56,92 @@ impl Table {
         text
     }
 
-    fn line(&self, row: &Row) -> String {
-        let name = row.contender.name();
-        let mut line = format!("  {name:<18}");
-        match row.exchanges {
-            Some(it) => {
-                for value in [it.p50, it.p90, it.p99, row.mean] {
-                    let _ = write!(line, " {:>9}", digits(value));
-                }
-            }
-            None => {
-                let (rate, each) = (row.rate().round(), digits(row.typical.median));
-                let _ = write!(line, " {rate:>9} {each:>9}");
-            }
+    fn text_lines(&self) -> Vec<String> {
+        let link = self.network.rate;
+        match &self.rows {
+            Rows::Exchange { rows } => rows.iter().map(exchange_line).collect(),
+            Rows::Pipeline { rows, .. } => rows.iter().map(pipeline_line).collect(),
+            Rows::Bulk { rows } => rows.iter().map(|row| bulk_line(row, link)).collect(),
+            Rows::Share { rows } => rows.iter().map(|row| share_line(row, link)).collect(),
+            Rows::Beside { rows, .. } => rows.iter().map(beside_line).collect(),
         }
-        let (floor, tcp) = (ratio(row.to_floor), ratio(row.to_tcp));
-        let (packets, client) = (row.packets, digits(row.client_cpu));
-        let server = digits(row.server_cpu);
-        let _ = write!(line, "  {floor:<17} {tcp:<17} {packets:>7.2} {client:>8} {server:>8}");
-        line
     }
 }
 
-/// A ratio and its interval.
-fn ratio(median: Option<Median>) -> String {
-    let Some(Median { median, low, high }) = median else { return "—".into() };
-    format!("{} ({}–{})", digits(median), digits(low), digits(high))
+const EXCHANGE: &str = "      p50       p90       p99      mean  ×UDP              ×TCP              \
+                        packets   client   server";
+const PIPELINE: &str =
+    "  calls/s   µs each  ×UDP              ×TCP              packets   client   server";
+const BULK: &str =
+    " p50 in ms     Mb/s  of the link         with headers  packets   client   server";
+const SHARE: &str = "                     first             second             Jain's index       \
+                     Mb/s  of the link";
+const BESIDE: &str = "alone p50       p99  beside p50       p99";
+
+fn exchange_line(row: &Row) -> String {
+    let mut line = name(row.contender);
+    if let Some(Percentiles { p50, p90, p99 }) = row.exchanges {
+        for value in [p50, p90, p99, row.mean] {
+            let _ = write!(line, " {:>9}", digits(value));
+        }
+    }
+    line + &ratios(row) + &costs(row)
+}
+
+fn pipeline_line(row: &Row) -> String {
+    let (rate, each) = (row.rate().round(), digits(row.typical.median));
+    format!("{} {rate:>9} {each:>9}{}{}", name(row.contender), ratios(row), costs(row))
+}
+
+fn bulk_line(row: &Row, link: Option<u64>) -> String {
+    let ms = digits(row.exchanges.map_or(row.mean, |it| it.p50) / 1e3);
+    let goodput = digits(row.goodput.median / 1e6);
+    let [of_link, on_link] = [row.goodput, row.on_link].map(|rate| of_link(rate, link));
+    let costs = costs(row);
+    format!("{} {ms:>9} {goodput:>9}  {of_link:<18}  {on_link:<12}{costs}", name(row.contender))
+}
+
+fn share_line(row: &Shared, link: Option<u64>) -> String {
+    let [first, second] = row.flows.map(Contender::name);
+    let [one, other] = row.shares.map(|share| interval(scale(share, 100.0), " %"));
+    let (jain, goodput) = (interval(row.jain, ""), digits(row.goodput.median / 1e6));
+    let of_link = of_link(row.goodput, link);
+    let flows = format!("{first} + {second}");
+    format!("  {flows:<37} {one:<17} {other:<17}  {jain:<16} {goodput:>6}  {of_link}")
+}
+
+fn beside_line(row: &Beside) -> String {
+    let [p50, p99, beside_p50, beside_p99] =
+        [row.alone.p50, row.alone.p99, row.beside.p50, row.beside.p99].map(digits);
+    format!("{} {p50:>17} {p99:>9} {beside_p50:>11} {beside_p99:>9}", name(row.contender))
+}
+
+fn name(contender: Contender) -> String {
+    format!("  {:<18}", contender.name())
+}
+
+fn ratios(row: &Row) -> String {
+    let ratio = |it: Option<Median>| it.map_or("—".into(), |it| interval(it, ""));
+    format!("  {:<17} {:<17}", ratio(row.to_floor), ratio(row.to_tcp))
+}
+
+fn costs(row: &Row) -> String {
+    let (client, server) = (digits(row.client_cpu), digits(row.server_cpu));
+    format!(" {:>7} {client:>8} {server:>8}", digits(row.packets))
+}
+
+/// A median and its interval.
+fn interval(Median { median, low, high }: Median, unit: &str) -> String {
+    format!("{}{unit} ({}–{})", digits(median), digits(low), digits(high))
+}
+
+/// A rate as a share of the link's, if that has one.
+fn of_link(rate: Median, link: Option<u64>) -> String {
+    link.map_or("—".into(), |link| interval(scale(rate, 100.0 / link as f64), " %"))
+}
+
+fn scale(Median { median, low, high }: Median, by: f64) -> Median {
+    Median { median: median * by, low: low * by, high: high * by }
 }
 
 /// Three digits that count, or all before the point.
@@ -82,7 +150,7 @@ fn digits(value: f64) -> String {
     format!("{value:.places$}")
 }
 
-/// A number of bytes as `--sizes` takes it.
+/// A number of bytes.
 pub(super) fn bytes(len: usize) -> String {
     match len {
         1 => "1 byte".into(),
@@ -92,29 +160,6 @@ pub(super) fn bytes(len: usize) -> String {
         _ if len >= 1 << 10 && len.is_multiple_of(1 << 10) => format!("{} KiB", len >> 10),
         _ => format!("{len} bytes"),
     }
-}
-
-/// Why a reader should not trust the figures.
-pub(super) fn warnings(optimized: bool, private: Option<&str>) -> String {
-    let mut text = String::new();
-    if !optimized {
-        text += "Note: this is a debug build; figures of the release build are others.\n";
-    }
-    if let Some(why) = private {
-        let _ = writeln!(
-            text,
-            "Note: the network is shared with others, so packets are not exact: {why}."
-        );
-    }
-    text
-}
-
-/// What is wrong with the choice of contenders: one that all are compared with is always there.
-pub(super) fn with_references(mut chosen: Vec<Contender>) -> Vec<Contender> {
-    chosen.extend([Contender::Udp, Contender::UdpBatch, Contender::TcpEach]);
-    chosen.sort_unstable();
-    chosen.dedup();
-    chosen
 }
 
 #[cfg(test)]
@@ -129,9 +174,17 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_said_as_they_are_asked_for() {
+    fn lengths_are_said_in_the_largest_unit_that_is_exact() {
         // Odd ones in bytes, even ones in larger units.
         let shown = [1, 64, 1024, 65_537, 1 << 20, 3_670_016].map(bytes);
         assert_eq!(shown, ["1 byte", "64 bytes", "1 KiB", "65537 bytes", "1 MiB", "3.5 MiB"]);
+    }
+
+    #[test]
+    fn rates_are_shares_of_the_link() {
+        // Nine and a half of ten megabits, and where there is no limit.
+        let rate = Median { median: 9.5e6, low: 9e6, high: 1e7 };
+        assert_eq!(of_link(rate, Some(10_000_000)), "95.0 % (90.0–100)");
+        assert_eq!(of_link(rate, None), "—");
     }
 }

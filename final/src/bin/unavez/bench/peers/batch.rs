@@ -11,7 +11,7 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmm
 
 use super::{Peer, udp};
 use crate::Result;
-use crate::bench::orders::Message;
+use crate::bench::orders::{Message, reply_len};
 
 /// How many datagrams a system call takes.
 const AT_ONCE: usize = 64;
@@ -66,7 +66,7 @@ impl Batch {
             .buffers
             .iter()
             .zip(lens)
-            .map(|(buffer, len)| [IoSlice::new(&buffer[..len])])
+            .map(|(buffer, len)| [IoSlice::new(&buffer[..reply_len(&buffer[..len])])])
             .collect();
         send(fd, &mut self.outgoing, &slices, &to)
     }

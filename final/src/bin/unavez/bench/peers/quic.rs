@@ -16,7 +16,7 @@ use tokio::task::{self, JoinSet};
 
 use super::{Peer, udp};
 use crate::Result;
-use crate::bench::orders::Message;
+use crate::bench::orders::{Message, reply_len};
 
 /// What the server's certificate is for.
 const HOST: &str = "localhost";
@@ -68,7 +68,7 @@ async fn accept_all(endpoint: Endpoint) {
             while let Ok((mut reply, mut request)) = connection.accept_bi().await {
                 task::spawn(async move {
                     let body = request.read_to_end(LONGEST).await?;
-                    reply.write_all(&body).await?;
+                    reply.write_all(&body[..reply_len(&body)]).await?;
                     reply.finish()?;
                     TaskResult::Ok(())
                 });

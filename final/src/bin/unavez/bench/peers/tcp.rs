@@ -14,7 +14,7 @@ use nix::sys::socket::{
 
 use super::{Peer, fast_open, tcp_many};
 use crate::Result;
-use crate::bench::orders::{FRAME, Message};
+use crate::bench::orders::{FRAME, Message, reply_len};
 
 /// How many threads take connections: clients may come at the same time.
 const THREADS: usize = 4;
@@ -58,7 +58,9 @@ fn answer_all(stream: &TcpStream) -> io::Result<()> {
     let mut writer = BufWriter::with_capacity(READ_AHEAD, stream);
     let mut frame = Vec::new();
     while read_frame(&mut reader, &mut frame)? {
-        writer.write_all(&frame)?;
+        let len = reply_len(&frame[FRAME..]);
+        frame[..FRAME].copy_from_slice(&(len as u32).to_be_bytes());
+        writer.write_all(&frame[..FRAME + len])?;
         // Replies to what has come together leave together.
         if reader.buffer().is_empty() {
             writer.flush()?;
@@ -67,7 +69,7 @@ fn answer_all(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a message with its length; there may be none any more.
+/// Reads a message, and leaves room for a length before it; there may be none any more.
 fn read_frame(reader: &mut impl Read, frame: &mut Vec<u8>) -> io::Result<bool> {
     let mut len = [0; FRAME];
     if let Err(error) = reader.read_exact(&mut len) {
@@ -78,7 +80,6 @@ fn read_frame(reader: &mut impl Read, frame: &mut Vec<u8>) -> io::Result<bool> {
         return Err(io::ErrorKind::InvalidData.into());
     }
     frame.resize(FRAME + body, 0);
-    frame[..FRAME].copy_from_slice(&len);
     reader.read_exact(&mut frame[FRAME..])?;
     Ok(true)
 }

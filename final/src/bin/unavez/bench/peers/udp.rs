@@ -8,7 +8,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::Peer;
 use crate::Result;
-use crate::bench::orders::Message;
+use crate::bench::orders::{Message, reply_len};
 
 /// The longest datagram of IPv4.
 const LONGEST: usize = 65_507;
@@ -25,7 +25,7 @@ pub(super) fn serve(ip: IpAddr) -> Result<String> {
         loop {
             // An error speaks of a client that is gone.
             let Ok((len, from)) = socket.recv_from(&mut buffer) else { continue };
-            let _ = socket.send_to(&buffer[..len], from);
+            let _ = socket.send_to(&buffer[..reply_len(&buffer[..len])], from);
         }
     });
     Ok(at)

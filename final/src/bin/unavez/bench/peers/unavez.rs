@@ -10,7 +10,7 @@ use unavez::{IpcClient, IpcServer, Options, RawMsg, Site, SiteError};
 use super::Peer;
 use crate::Result;
 use crate::bench::contender::Contender;
-use crate::bench::orders::Message;
+use crate::bench::orders::{Message, reply_len};
 
 pub(super) fn serve(contender: Contender, ip: IpAddr, daemon: Option<&Path>) -> Result<String> {
     let server = IpcServer::new(&site(contender, ip, daemon)?)?;
@@ -18,8 +18,9 @@ pub(super) fn serve(contender: Contender, ip: IpAddr, daemon: Option<&Path>) -> 
     thread::spawn(move || -> std::result::Result<(), SiteError> {
         loop {
             let (request, id) = server.receive_request()?;
+            let body = request.into_body();
             // The client may have called it off.
-            let _ = server.send_reply(request.into_body(), id);
+            let _ = server.send_reply(body.slice(..reply_len(&body)), id);
         }
     });
     Ok(at)
