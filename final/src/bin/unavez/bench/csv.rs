@@ -9,7 +9,7 @@ use super::report::{Absent, Beside, Report, Row, Rows, Shared, Table};
 use super::stats::Median;
 
 /// What is in a line, in this order.
-const COLUMNS: &str = "date,version,cpu,cores,kernel,network,rate,loss,placement,workload,bytes,\
+const COLUMNS: &str = "date,version,cpu,cores,kernel,network,rate,delay_us,loss,placement,workload,bytes,\
                        contender,with,figure,value,low,high,absent_because";
 
 /// The contender, with which other one, and a figure of it.
@@ -38,8 +38,10 @@ impl Table {
         let network = match self.network.kind {
             NetworkKind::Loopback => "loopback",
             NetworkKind::Lan => "lan",
+            NetworkKind::Man => "man",
         };
         let rate = self.network.rate.map_or(String::new(), |rate| rate.to_string());
+        let delay = self.network.delay.map_or(String::new(), cell);
         let workload = match &self.rows {
             Rows::Exchange { .. } => "exchange".into(),
             Rows::Pipeline { open, .. } => format!("pipeline of {open}"),
@@ -48,7 +50,7 @@ impl Table {
             Rows::Beside { .. } => "beside".into(),
         };
         let (loss, placement, len) = (self.network.loss, &self.placement, self.len);
-        format!("{network},{rate},{loss},{placement},{workload},{len}")
+        format!("{network},{rate},{delay},{loss},{placement},{workload},{len}")
     }
 
     fn lines(&self) -> Vec<Line> {

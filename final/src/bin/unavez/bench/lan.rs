@@ -3,7 +3,6 @@
 //! Invariant: all that passes the wire is the contenders': addresses are known beforehand, and nothing
 //! else speaks.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::space::{Space, run};
@@ -61,8 +60,6 @@ pub(super) fn can_lose() -> Result<()> {
 }
 
 fn set_up(side: usize, rate: Option<u64>) -> Result<()> {
-    // Nothing speaks by itself. A kernel without IPv6 does not.
-    let _ = fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
     let (own, other, mac) = (IPS[side], IPS[1 - side], MACS[1 - side]);
     // The kernel cuts before the wire, so that each packet counts as one.
     run("ip", &words(&format!("link set {PORT} gso_max_segs 1 up")))?;

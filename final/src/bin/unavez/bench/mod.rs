@@ -4,7 +4,9 @@ mod contender;
 mod csv;
 mod floods;
 mod lan;
+mod link;
 mod machine;
+mod man;
 mod measure;
 mod network;
 mod orders;
@@ -18,6 +20,7 @@ mod scene;
 mod space;
 mod stats;
 mod table;
+mod tun;
 
 use std::fs::File;
 use std::io::{BufWriter, Write, stdout};
@@ -28,6 +31,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::contender::Contender;
+use self::link::{Hop, parse_hop};
 use self::machine::Machine;
 use self::network::{Rate, parse_rate};
 use self::places::{Bench, LONGEST, Plan};
@@ -45,10 +49,11 @@ use crate::{Result, net};
 /// UDP echo, which nobody can beat and which repairs nothing. The paper's opponent is TCP with a
 /// connection for each request; TCP and QUIC that keep a connection are there, too.
 ///
-/// They meet on loopback, with all processes on one core and then with a core for each side; and on a
-/// LAN, two hosts (network namespaces) and a wire of a given rate, which is checked first. There it is
-/// also measured how much of the wire a long message gets, how two flows share it, how small calls fare
-/// beside a long transfer, and what lost packets do to all that.
+/// They meet on loopback, with all processes on one core and then with a core for each side; on a LAN,
+/// two hosts (network namespaces) and a wire of a given rate; and on a MAN, two LANs with routers between
+/// them, whose links have a rate, a delay and a loss each. Rates and delays are checked first. There it
+/// is also measured how much of the wire a long message gets, how two flows share it, how small calls
+/// fare beside a long transfer, and what lost packets do.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Contenders: udp (the floor), udp-batch (the floor for many calls at a time, by sendmmsg and recvmmsg),
@@ -63,6 +68,7 @@ Examples:
   unavez bench --quick                             loopback, in less than a minute
   unavez bench --json result.json --csv result.csv everything: about half an hour
   unavez bench --on lan --rates 10M --losses 1%    the paper's LAN, and one that loses packets
+  unavez bench --on man --hops 2M/20ms/1%          one long and bad link
   unavez bench --filter unavezd,tcp-open --sizes 64,1k --on loopback
   unavez bench --sizes 64 --rounds 1000 --on loopback")]
 pub(crate) struct Args {
@@ -81,6 +87,12 @@ pub(crate) struct Args {
     /// The shares of packets that get lost on the LAN, beside none: 1%,5%
     #[arg(long, value_name = "SHARES", value_delimiter = ',', default_value = "1%,5%", value_parser = parse_share)]
     losses: Vec<f64>,
+    /// The links of the MAN, from the client to the server: RATE/DELAY or RATE/DELAY/LOSS each
+    #[arg(long, value_name = "HOPS", value_delimiter = ',', default_value = HOPS, value_parser = parse_hop)]
+    hops: Vec<Hop>,
+    /// Which packets get lost on the MAN: the same seed, the same ones
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
     /// How many rounds at most [default: 200, or 30 with --quick]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: Option<u32>,
@@ -106,8 +118,11 @@ pub(crate) struct Args {
 enum Place {
     Loopback,
     Lan,
+    Man,
 }
 
+/// The paper's MAN had 10 Mb/s in the LANs at both ends, and three routers (§5.2).
+const HOPS: &str = "10M/100us,34M/1ms,34M/1ms,10M/100us";
 const SIZES: [usize; 6] = [1, 64, 1 << 10, 16 << 10, 256 << 10, LONGEST];
 const QUICK_SIZES: [usize; 4] = [1, 64, 1 << 10, 64 << 10];
 /// As few rounds as there are at least, however long they take.
@@ -154,6 +169,9 @@ pub(crate) fn run(args: &Args) -> Result {
 
 impl Args {
     fn plan(&self) -> Result<Plan> {
+        if self.hops.len() > man::HOPS_MAX {
+            return Err(format!("--hops: a MAN has {} hops at most", man::HOPS_MAX).into());
+        }
         let (sizes, rounds, seconds) =
             if self.quick { (&QUICK_SIZES[..], 30, 2) } else { (&SIZES[..], 200, 10) };
         Ok(Plan {
@@ -172,27 +190,34 @@ impl Args {
     fn measure(&self, bench: &mut Bench, able: std::result::Result<(), String>) -> Result<()> {
         let places = match (&self.on[..], self.quick) {
             ([], true) => &[Place::Loopback][..],
-            ([], false) => &[Place::Loopback, Place::Lan],
+            ([], false) => &[Place::Loopback, Place::Lan, Place::Man],
             (places, _) => places,
         };
         if places.contains(&Place::Loopback) {
             let space = able.is_ok().then(Space::new).transpose()?;
             bench.loopback(space.as_ref())?;
         }
-        if !places.contains(&Place::Lan) {
-            return Ok(());
-        }
         if let Err(why) = able {
-            writeln!(stdout(), "\nThe LAN is left out: it needs namespaces, and {why}.")?;
+            if places.iter().any(|place| *place != Place::Loopback) {
+                writeln!(stdout(), "\nLAN and MAN are left out: they need namespaces, and {why}.")?;
+            }
             return Ok(());
         }
-        let mut losses = &self.losses[..];
-        if let Err(why) = lan::can_lose() {
-            writeln!(stdout(), "\nThe loss of packets is left out: {why}.")?;
-            losses = &[];
+        if places.contains(&Place::Lan) {
+            let can_lose = lan::can_lose();
+            let losses = if can_lose.is_ok() { &self.losses[..] } else { &[] };
+            for rate in &self.rates {
+                bench.lan(rate.0, losses)?;
+            }
+            if let Err(why) = can_lose {
+                writeln!(stdout(), "\nThe loss of packets is left out: {why}.")?;
+            }
         }
-        for rate in &self.rates {
-            bench.lan(rate.0, losses)?;
+        if places.contains(&Place::Man) {
+            match tun::can_open() {
+                Ok(()) => bench.man(&self.hops, self.seed)?,
+                Err(why) => writeln!(stdout(), "\nThe MAN is left out: {why}.")?,
+            }
         }
         Ok(())
     }

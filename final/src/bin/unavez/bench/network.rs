@@ -1,8 +1,11 @@
 //! Which networks it is measured on, as results name them.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::link::Hop;
 
 /// A network between the two hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -10,6 +13,8 @@ pub(super) struct Network {
     pub(super) kind: NetworkKind,
     /// Bits in a second, if they are limited.
     pub(super) rate: Option<u64>,
+    /// How long a bit is on its way from one host to the other, in µs, if that is known.
+    pub(super) delay: Option<f64>,
     /// The share of packets that get lost on the way, in each direction.
     pub(super) loss: f64,
 }
@@ -21,14 +26,28 @@ pub(super) enum NetworkKind {
     Loopback,
     /// Two hosts and a wire.
     Lan,
+    /// Two LANs with routers between them.
+    Man,
 }
 
 impl Network {
     pub(super) const LOOPBACK: Network =
-        Network { kind: NetworkKind::Loopback, rate: None, loss: 0.0 };
+        Network { kind: NetworkKind::Loopback, rate: None, delay: None, loss: 0.0 };
 
     pub(super) fn lan(rate: Option<u64>) -> Network {
-        Network { kind: NetworkKind::Lan, rate, loss: 0.0 }
+        Network { kind: NetworkKind::Lan, rate, delay: None, loss: 0.0 }
+    }
+
+    /// As fast as its slowest hop, and as long as all of them.
+    pub(super) fn man(hops: &[Hop]) -> Network {
+        let delay: Duration = hops.iter().map(|hop| hop.delay).sum();
+        let arrives: f64 = hops.iter().map(|hop| 1.0 - hop.loss).product();
+        Network {
+            kind: NetworkKind::Man,
+            rate: hops.iter().map(|hop| hop.rate).min(),
+            delay: Some(delay.as_secs_f64() * 1e6),
+            loss: 1.0 - arrives,
+        }
     }
 
     pub(super) fn with_loss(self, loss: f64) -> Network {
@@ -41,14 +60,18 @@ impl fmt::Display for Network {
         f.write_str(match self.kind {
             NetworkKind::Loopback => "loopback",
             NetworkKind::Lan => "LAN",
+            NetworkKind::Man => "MAN",
         })?;
         match self.rate {
             Some(rate) => write!(f, " of {}", bits(rate as f64))?,
             None if self.kind == NetworkKind::Loopback => {}
             None => f.write_str(" without a limit")?,
         }
+        if let Some(delay) = self.delay {
+            write!(f, " and {} ms there and back", (delay * 2.0).round() / 1e3)?;
+        }
         if self.loss > 0.0 {
-            write!(f, ", {} % lost", self.loss * 100.0)?;
+            write!(f, ", {} % lost", (self.loss * 1e4).round() / 100.0)?;
         }
         Ok(())
     }
@@ -107,11 +130,21 @@ mod tests {
             Network::lan(Some(10_000_000)),
             Network::lan(Some(10_000_000)).with_loss(0.01),
             Network::lan(None),
+            Network::man(&[
+                Hop { rate: 10_000_000, delay: Duration::from_micros(100), loss: 0.0 },
+                Hop { rate: 2_000_000, delay: Duration::from_millis(2), loss: 0.01 },
+            ]),
         ]
         .map(|network| network.to_string());
         assert_eq!(
             shown,
-            ["loopback", "LAN of 10 Mb/s", "LAN of 10 Mb/s, 1 % lost", "LAN without a limit"]
+            [
+                "loopback",
+                "LAN of 10 Mb/s",
+                "LAN of 10 Mb/s, 1 % lost",
+                "LAN without a limit",
+                "MAN of 2 Mb/s and 4.2 ms there and back, 1 % lost",
+            ]
         );
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::contender::Contender;
+use super::link::Hop;
 
 /// The first line to a process: what it is.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub(super) enum Role {
     Daemon,
     /// Serves all that is asked. It answers with [`Addresses`].
     Server { contenders: Vec<Contender>, daemon: Option<PathBuf> },
+    /// A link between two namespaces, with an interface in each.
+    Link { ends: [(String, String); 2], hop: Hop, seed: u64 },
     /// Takes an [`Order`] a line, and answers each with a [`Answer`].
     Client { at: Addresses, daemon: Option<PathBuf>, sides: [Vec<i32>; 2] },
 }

@@ -11,6 +11,8 @@ use nix::unistd::Pid;
 use super::contender::Contender;
 use super::floods;
 use super::lan::Lan;
+use super::link::Hop;
+use super::man::Man;
 use super::network::Network;
 use super::orders::{Kind, Order};
 use super::report::{Beside, Rows, Shared, Table};
@@ -53,10 +55,12 @@ struct Place {
 /// Where packets get lost a percentile takes more calls and more time.
 const LOSSY_CALLS: u32 = 25;
 const LOSSY_TIMES: u32 = 6;
+/// What a small echo may take beyond the way, and a tenth: its bits, the routers and the hosts.
+const CHECK_SLACK_US: f64 = 1000.0;
 /// Two flows take some time to find their shares.
 const SHARE_TIME_MIN: Duration = Duration::from_millis(500);
 /// By whom, and for how long, a wire is checked.
-const CHECKS: Contender = Contender::TcpOpen;
+const CHECKS: [Contender; 2] = [Contender::Udp, Contender::TcpOpen];
 const CHECK_TIME: Duration = Duration::from_secs(2);
 /// What its transfer must have of the link, with headers.
 const CHECK_SHARES: RangeInclusive<f64> = 0.85..=1.03;
@@ -79,41 +83,51 @@ impl Bench<'_> {
     /// Two hosts and a wire.
     pub(super) fn lan(&mut self, rate: Option<u64>, losses: &[f64]) -> Result<()> {
         let lan = Lan::build(rate)?;
-        let (placement, cpus) = placements()?.pop().ok_or("no core is allowed")?;
-        let host = |side: usize| Host {
-            space: Some(&lan.hosts[side]),
-            ip: Lan::ip(side),
-            cpu: Some(cpus[side]),
-        };
-        // The wire is checked by one of them.
-        let is_there = |it: &Contender| *it == CHECKS || self.plan.contenders.contains(it);
-        let all: Vec<Contender> = Contender::ALL.into_iter().filter(is_there).collect();
-        let scene = Scene::start([host(0), host(1)], &all, 2, &self.stop)?;
-        let mut place = Place { network: Network::lan(rate), placement, scene };
-        self.check(&mut place)?;
-        self.exchanges(&mut place)?;
-        self.rounds(&mut place, Workload::Bulk(Kind::one_way(self.longest())))?;
-        self.shares(&mut place)?;
-        self.beside(&mut place)?;
+        let hosts = [0, 1].map(|side| (&lan.hosts[side], Lan::ip(side)));
+        let mut place = self.place(Network::lan(rate), hosts)?;
+        self.check_rate(&mut place)?;
+        self.all(&mut place)?;
         for &loss in losses {
             lan.lose(loss)?;
             place.network = Network::lan(rate).with_loss(loss);
-            let small = Workload::Exchange(Kind::there_and_back(SMALL));
-            let time = self.plan.limits.time * LOSSY_TIMES;
-            let limits = Limits { calls: Some(LOSSY_CALLS), time, ..self.plan.limits };
-            self.rounds_within(&mut place, small, limits)?;
-            self.rounds(&mut place, Workload::Bulk(Kind::one_way(self.longest())))?;
+            self.small_and_long(&mut place)?;
         }
         Ok(())
     }
 
-    /// A wire that is not what it should be is an error.
-    fn check(&mut self, place: &mut Place) -> Result<()> {
+    /// Two LANs with routers between them.
+    pub(super) fn man(&mut self, hops: &[Hop], seed: u64) -> Result<()> {
+        let man = Man::build(hops, seed, &self.stop)?;
+        let hosts = [0, 1].map(|side| (man.hosts()[side], man.ip(side)));
+        let mut place = self.place(Network::man(hops), hosts)?;
+        if place.network.loss > 0.0 {
+            return self.small_and_long(&mut place);
+        }
+        self.check_delay(&mut place)?;
+        self.check_rate(&mut place)?;
+        self.all(&mut place)
+    }
+
+    /// All processes on these hosts, with a core for each if there are as many.
+    fn place(&mut self, network: Network, hosts: [(&Space, IpAddr); 2]) -> Result<Place> {
+        let (placement, cpus) = placements()?.pop().ok_or("no core is allowed")?;
+        let host = |side: usize| {
+            let (space, ip) = hosts[side];
+            Host { space: Some(space), ip, cpu: Some(cpus[side]) }
+        };
+        // The wire is checked by some of them.
+        let is_there = |it: &Contender| CHECKS.contains(it) || self.plan.contenders.contains(it);
+        let all: Vec<Contender> = Contender::ALL.into_iter().filter(is_there).collect();
+        let scene = Scene::start([host(0), host(1)], &all, 2, &self.stop)?;
+        Ok(Place { network, placement, scene })
+    }
+
+    /// A wire that is slower or faster than it should be is an error.
+    fn check_rate(&mut self, place: &mut Place) -> Result<()> {
         let Some(rate) = place.network.rate else { return Ok(()) };
         // Some dozens of messages in the time there is.
-        let len = (rate as usize / 8 / 20).min(LONGEST);
-        let order =
-            Order::Flood { contender: CHECKS, message: Kind::one_way(len), time: CHECK_TIME };
+        let message = Kind::one_way((rate as usize / 8 / 20).min(LONGEST));
+        let order = Order::Flood { contender: CHECKS[1], message, time: CHECK_TIME };
         let batch = place.scene.order(&order, &self.stop)??;
         let on_link = batch.bytes_out as f64 * 8.0 / (batch.all_ns as f64 / 1e9);
         if CHECK_SHARES.contains(&(on_link / rate as f64)) {
@@ -122,6 +136,37 @@ impl Bench<'_> {
         let (had, network) = (on_link / 1e6, place.network);
         Err(format!("the testbed fails its check: a transfer had {had:.1} Mb/s on {network}")
             .into())
+    }
+
+    /// So is one that is shorter or longer.
+    fn check_delay(&mut self, place: &mut Place) -> Result<()> {
+        let Some(delay) = place.network.delay else { return Ok(()) };
+        let (contender, message) = (CHECKS[0], Kind::there_and_back(1));
+        let order = Order::Exchange { contender, message, calls: 20, unmeasured: 2 };
+        let batch = place.scene.order(&order, &self.stop)??;
+        let took = batch.took_ns.into_iter().min().unwrap_or(0) as f64 / 1e3;
+        if (delay * 2.0..delay * 2.0 * 1.1 + CHECK_SLACK_US).contains(&took) {
+            return Ok(());
+        }
+        let (ms, network) = (took / 1e3, place.network);
+        Err(format!("the testbed fails its check: an echo took {ms:.2} ms on {network}").into())
+    }
+
+    /// Where no packet gets lost.
+    fn all(&mut self, place: &mut Place) -> Result<()> {
+        self.exchanges(place)?;
+        self.rounds(place, Workload::Bulk(Kind::one_way(self.longest())))?;
+        self.shares(place)?;
+        self.beside(place)
+    }
+
+    /// Where packets get lost.
+    fn small_and_long(&mut self, place: &mut Place) -> Result<()> {
+        let small = Workload::Exchange(Kind::there_and_back(SMALL));
+        let time = self.plan.limits.time * LOSSY_TIMES;
+        let limits = Limits { calls: Some(LOSSY_CALLS), time, ..self.plan.limits };
+        self.rounds_within(place, small, limits)?;
+        self.rounds(place, Workload::Bulk(Kind::one_way(self.longest())))
     }
 
     fn exchanges(&mut self, place: &mut Place) -> Result<()> {
@@ -200,8 +245,11 @@ impl Bench<'_> {
             self.bar.inc(1);
         }
         let rows = flows.iter().zip(&rounds).filter_map(|(flows, it)| Shared::new(*flows, it));
-        let rows = Rows::Share { rows: rows.collect() };
-        (self.done)(Table::new(*network, placement, len, rows, absent))
+        let rows: Vec<Shared> = rows.collect();
+        if rows.is_empty() && absent.is_empty() {
+            return Ok(());
+        }
+        (self.done)(Table::new(*network, placement, len, Rows::Share { rows }, absent))
     }
 
     /// Small calls while a long transfer runs.
@@ -216,6 +264,9 @@ impl Bench<'_> {
                 Ok(calls) => rows.extend(Beside::new(contender, calls)),
                 Err(why) => absent.push((contender, why)),
             }
+        }
+        if rows.is_empty() && absent.is_empty() {
+            return Ok(());
         }
         let rows = Rows::Beside { transfer, rows };
         (self.done)(Table::new(*network, placement, SMALL, rows, absent))

@@ -15,9 +15,11 @@ use serde::Serialize;
 use unavez::daemon::{Daemon, Options};
 
 use super::contender::Contender;
+use super::link::{self, Hop};
 use super::measure::Client;
 use super::orders::{Addresses, Order, Role, Start};
-use super::peers;
+use super::space::Space;
+use super::{peers, tun};
 use crate::Result;
 
 /// A process of `unavez bench`; its first line of input says which.
@@ -34,6 +36,7 @@ pub(crate) fn run() -> Result {
     match role {
         Role::Daemon => run_daemon(ip),
         Role::Server { contenders, daemon } => run_server(ip, &contenders, daemon),
+        Role::Link { ends, hop, seed } => run_link(&ends, hop, seed),
         Role::Client { at, daemon, sides } => run_client(Client::new(ip, at, daemon, &sides)?),
     }
 }
@@ -82,6 +85,18 @@ fn run_server(ip: IpAddr, contenders: &[Contender], daemon: Option<PathBuf>) -> 
     wait_for_end()?;
     // Its threads serve without end.
     process::exit(0)
+}
+
+fn run_link(ends: &[(String, String); 2], hop: Hop, seed: u64) -> Result {
+    let open = |(space, name): &(String, String)| Space::at(space)?.within(|| tun::open(name));
+    let ends = [open(&ends[0])?, open(&ends[1])?];
+    say(&())?;
+    thread::spawn(move || {
+        if let Err(error) = link::carry(ends, hop, seed) {
+            eprintln!("a link is broken: {error}");
+        }
+    });
+    Ok(wait_for_end()?)
 }
 
 fn run_client(mut client: Client) -> Result {

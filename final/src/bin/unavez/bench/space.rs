@@ -44,6 +44,11 @@ impl Space {
         Ok(Space(File::open("/proc/thread-self/ns/net")?))
     }
 
+    /// One that another process holds.
+    pub(super) fn at(path: &str) -> io::Result<Space> {
+        Ok(Space(File::open(path)?))
+    }
+
     /// A new one, with its loopback up and what all contenders may use allowed.
     pub(super) fn new() -> Result<Space> {
         let back = Space::here()?;
@@ -52,6 +57,11 @@ impl Space {
         back.enter()?;
         let space = Space(made?.0);
         space.within(|| run("ip", &["link", "set", "lo", "up"]))?;
+        // Nobody speaks by himself. A kernel without IPv6 does not.
+        for devices in ["all", "default"] {
+            let path = format!("/proc/sys/net/ipv6/conf/{devices}/disable_ipv6");
+            let _ = space.within(|| Ok(fs::write(path, "1")?));
+        }
         // Fast Open for clients and servers; where it may not be set, it says so itself.
         let _ = space.within(|| Ok(fs::write("/proc/sys/net/ipv4/tcp_fastopen", "3")?));
         Ok(space)
