@@ -23,9 +23,11 @@ use sync::{AtomicU64, Ordering};
 
 /// So many schedules of each kind; `UNAVEZ_SCHEDULES=10000` tries more.
 const SCHEDULES: usize = 500;
-/// Two words and a length: the ring holds one message, and a part of the next does not fit.
+/// Two words and a length.
 const MESSAGE_MAX: usize = 16;
-const PLACE: Place = Place { start: CONTROL_LEN, len: 4 };
+/// The rings hold one message, or two, and a part of the next does not fit: of these the writer is told
+/// when both were read.
+const LENGTHS: [usize; 2] = [4, 8];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -107,11 +109,12 @@ fn schedules() -> usize {
 /// One side writes more than fits, the other reads; both sleep whenever they may, the reader by its
 /// bell or on the word. A wake-up that is lost
 /// is a deadlock, which shuttle reports.
-fn write_and_read(on_word: bool) {
-    let words = (0..CONTROL_LEN + PLACE.len).map(|_| AtomicU64::new(0)).collect();
+fn write_and_read(len: usize, on_word: bool) {
+    let place = Place { start: CONTROL_LEN, len };
+    let words = (0..CONTROL_LEN + len).map(|_| AtomicU64::new(0)).collect();
     let memory = Arc::new(Shared { words, woken: Mutex::new(0), changed: Condvar::new() });
     let lane = Lane::new(memory, Way::Up);
-    let (mut writer, mut reader) = (Writer::new(lane.clone(), PLACE), Reader::new(lane, PLACE));
+    let (mut writer, mut reader) = (Writer::new(lane.clone(), place), Reader::new(lane, place));
     let (at_writer, at_reader) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
     let (rings_reader, sleeps) = (Arc::clone(&at_reader), Arc::clone(&at_writer));
     let writes = thread::spawn(move || {
@@ -155,12 +158,16 @@ fn write_and_read(on_word: bool) {
 
 #[test]
 fn no_wake_up_is_lost_at_random() {
-    shuttle::check_random(|| write_and_read(false), schedules());
-    shuttle::check_random(|| write_and_read(true), schedules());
+    for len in LENGTHS {
+        shuttle::check_random(move || write_and_read(len, false), schedules());
+        shuttle::check_random(move || write_and_read(len, true), schedules());
+    }
 }
 
 #[test]
 fn no_wake_up_is_lost_with_few_switches() {
-    shuttle::check_pct(|| write_and_read(false), schedules(), 4);
-    shuttle::check_pct(|| write_and_read(true), schedules(), 4);
+    for len in LENGTHS {
+        shuttle::check_pct(move || write_and_read(len, false), schedules(), 4);
+        shuttle::check_pct(move || write_and_read(len, true), schedules(), 4);
+    }
 }

@@ -90,8 +90,8 @@ pub(crate) trait Channel: fmt::Debug + Send {
     /// counts as taken before this returns.
     fn try_receive(&mut self, buffer: &mut Vec<u8>) -> Result<bool, Broken>;
 
-    /// Whether the other side waits for room, and there is some now: its bell must be rung. Asked after
-    /// messages were received.
+    /// Whether the other side waits for room, and there is much now: its bell must be rung. Asked after
+    /// messages were received; whoever reads on, asks again when there are none.
     fn freed(&mut self) -> bool;
 
     /// Says that this side is going to sleep; `false` if a message has come meanwhile.

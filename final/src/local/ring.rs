@@ -161,8 +161,9 @@ impl<W: Words> Reader<W> {
         Ok(true)
     }
 
+    /// Half of it is free again: a writer that is woken for each message would do nothing else.
     pub(crate) fn freed(&self) -> bool {
-        self.lane.freed()
+        self.tail.wrapping_sub(self.head) <= self.place.len as u64 / 2 && self.lane.freed()
     }
 
     pub(crate) fn may_sleep(&mut self) -> Result<bool, Broken> {
