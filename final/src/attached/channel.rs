@@ -11,7 +11,8 @@ use crate::local::Broken;
 use crate::local::hello::Terms;
 use crate::local::message::Up;
 use crate::local::outbox::Outbox;
-use crate::local::parts::{Came, Parts, Room};
+use crate::local::parts::{Came, Parts};
+use crate::local::room::Room;
 
 /// One attachment.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Channel {
         outbox.allow(most);
         Channel {
             outbox,
-            parts: Parts::new(terms.message_max as usize, most),
+            parts: Parts::new(0, terms.message_max as usize, most),
             line,
             asleep: false,
             stops: false,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::inside::{Inside, Stage};
 use super::limits::{LAST_MAX, TURN_MAX, WAITING_MAX};
+use super::long::Long;
 use super::process::Hands;
 use crate::clock;
 use crate::local::Broken;
@@ -40,8 +41,9 @@ impl Inside {
 
     fn try_turn(&mut self, id: ProcessId, buffer: &mut Vec<u8>) -> Result<Turn, Broken> {
         if let Some(process) = self.processes.get_mut(&id) {
-            process.wake()?;
+            process.wake(&mut self.long.room)?;
         }
+        self.make_up(id);
         self.catch_up(id);
         for read in 0..=TURN_MAX {
             let stops = self.stage() != Stage::Runs;
@@ -167,17 +169,20 @@ impl Inside {
         target: &Target,
         request: Request,
     ) -> Result<(), Broken> {
-        let most = self.calls_max as usize;
-        let Some(process) = self.processes.get_mut(&id) else { return Ok(()) };
+        let Some(process) = self.processes.get(&id) else { return Ok(()) };
         if process.has_call(own_name) {
             return Err(NAMED_TWICE);
         }
-        let sent = match process.open_calls() < most {
+        let bytes = Long::bytes_of(&request.body);
+        let may_ask = process.open_calls() < self.calls_max as usize
+            && self.may_hold(id, process.asked_bytes(), bytes);
+        let sent = match may_ask {
             true => self.site.send_request(clock::now(), id, target, request),
             false => Err(SendError::TooManyCalls),
         };
+        let Some(process) = self.processes.get_mut(&id) else { return Ok(()) };
         match sent {
-            Ok(call) => process.called(own_name, call),
+            Ok(call) => process.called(own_name, call, bytes, &mut self.long.room),
             Err(error) => {
                 let down = Down::End { call: own_name, ended: Ended::NotSent(error) };
                 self.tell(id, &down, Bytes::new());

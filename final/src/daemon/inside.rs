@@ -106,7 +106,7 @@ impl Inside {
     pub(super) fn detach(&mut self, id: ProcessId) {
         let Some(process) = self.processes.remove(&id) else { return };
         process.end();
-        self.long.room.give(process.claimed());
+        self.long.room.give(process.who.user, process.held());
         for port in process.ports() {
             self.ports.remove(&port);
         }
@@ -124,7 +124,7 @@ impl Inside {
     /// `false` if it is not there any more, or will not be.
     pub(super) fn tell(&mut self, id: ProcessId, what: &Down, body: Bytes) -> bool {
         let Some(process) = self.processes.get_mut(&id) else { return false };
-        match process.tell(what, body, &mut self.buffer) {
+        match process.tell(what, body, &mut self.buffer, &mut self.long.room) {
             Ok(()) => true,
             Err(broken) => {
                 self.let_go(id, broken);
@@ -179,11 +179,18 @@ impl Inside {
         }
     }
 
-    fn end_call(&mut self, id: ProcessId, call: Call, outcome: &Outcome) {
+    pub(super) fn end_call(&mut self, id: ProcessId, call: Call, outcome: &Outcome) {
         self.network.trace().ended(outcome);
-        let own_name = self.processes.get_mut(&id).and_then(|process| process.end_call(call));
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let (waiting, own_name) =
+            (process.long_waiting(), process.end_call(call, &mut self.long.room));
         let Some(call) = own_name else { return };
         let (ended, body) = match outcome {
+            // It reads too little, and nobody else may suffer for it.
+            Outcome::Reply(body) if !self.may_hold(id, waiting, Long::bytes_of(body)) => {
+                tracing::warn!(process = id.0, "there is no room for a long reply");
+                (Ended::Unknown(Unknown::ReplyTooBig), Bytes::new())
+            }
             Outcome::Reply(body) => (Ended::Reply, body.clone()),
             Outcome::NotExecuted(why) => (Ended::NotExecuted(*why), Bytes::new()),
             Outcome::Unknown(why) => (Ended::Unknown(*why), Bytes::new()),
@@ -204,9 +211,14 @@ impl Inside {
             && hands.free > 0
         {
             let (id, now) = (*id, clock::now());
+            if !self.may_hand_over(id) {
+                return;
+            }
             let Some(taken) = self.site.take_request(now, port) else { return };
-            hands.free -= 1;
-            hands.full.insert(taken.call);
+            if let Some((_, hands)) = self.ports.get_mut(&port) {
+                hands.free -= 1;
+                hands.full.insert(taken.call);
+            }
             self.network.trace().served(port, &taken.body);
             let patience_ends = patience_ends(now.boot, taken.patience);
             let (call, flags) = (taken.call, taken.flags);

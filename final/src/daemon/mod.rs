@@ -101,10 +101,13 @@ pub struct Options {
     /// How many calls of one process are open at most. By default an eighth of what a site has, so that
     /// one process does not take them all.
     pub process_calls_max: u32,
-    /// How many bytes the daemon holds of the long messages of one process, in each direction: of those
-    /// that are under way. One message in any case.
+    /// How many bytes the daemon holds at most of the long messages of one process: of those that have
+    /// come by half, of requests that have not ended, and of what waits until the process reads, of each.
+    /// (At least as many as the longest message has.)
     pub process_bytes_max: usize,
-    /// How many of all of them.
+    /// How many it holds of all of them; no user's processes may have more than is left for the others.
+    /// (At least twice as many.) What there is no room for is refused; a call whose reply comes too late
+    /// for it ends as [`crate::protocol::Unknown::ReplyTooBig`].
     pub bytes_max: usize,
     /// What the protocol is tuned by.
     pub config: Config,

@@ -13,8 +13,9 @@ use crate::local::Broken;
 use crate::local::bell::Bell;
 use crate::local::message::Down;
 use crate::local::outbox::Outbox;
-use crate::local::parts::{Came, Parts, Room};
+use crate::local::parts::{Came, Parts};
 use crate::local::queues::Names;
+use crate::local::room::Room;
 use crate::protocol::{Call, CallId, SendError, ServerPort, Table, Time};
 
 /// One of them.
@@ -24,11 +25,16 @@ pub(super) struct Process {
     outbox: Outbox,
     /// What it has said by half.
     parts: Parts,
+    /// How many bytes long messages have that are counted as waiting for it.
+    long_waiting: usize,
+    /// Requests were not handed over, for it had not read the last ones.
+    pub(super) is_behind: bool,
     bell: Arc<Bell>,
     /// The queues of its channel, if it has such.
     pub(super) queues: Option<Names>,
-    /// Its open calls: the site's name for each, and its own.
-    calls: Table<Call, u64>,
+    /// Its open calls: the site's name for each, and its own, with the bytes that count.
+    calls: Table<Call, (u64, usize)>,
+    asked_bytes: usize,
     own_names: Table<u64, Call>,
     ports: HashSet<ServerPort>,
     /// How many requests it has in hand or may be handed.
@@ -67,10 +73,13 @@ impl Process {
         Process {
             who,
             outbox,
-            parts: Parts::new(long.message_max, long.process_max),
+            parts: Parts::new(who.user, long.message_max, long.process_max),
+            long_waiting: 0,
+            is_behind: false,
             bell,
             queues,
             calls: Table::default(),
+            asked_bytes: 0,
             own_names: Table::default(),
             ports: HashSet::new(),
             takes: 0,
@@ -85,19 +94,32 @@ impl Process {
         what: &Down,
         body: Bytes,
         buffer: &mut Vec<u8>,
+        room: &mut Room,
     ) -> Result<(), Broken> {
         what.encode(&[], buffer);
+        let bytes = Long::bytes_of(&body);
+        room.take_anyway(self.who.user, bytes);
+        self.long_waiting += bytes;
         let ring = self.outbox.push_all(buffer, body, what.order())?;
         self.ring_if(ring);
+        self.settle(room);
         Ok(())
     }
 
     /// It has rung, or may have room: it gets what waits for it.
-    pub(super) fn wake(&mut self) -> Result<(), Broken> {
+    pub(super) fn wake(&mut self, room: &mut Room) -> Result<(), Broken> {
         self.outbox.channel().woke();
         let ring = self.outbox.flush()?;
         self.ring_if(ring);
+        self.settle(room);
         Ok(())
+    }
+
+    /// What has left is not held any more.
+    fn settle(&mut self, room: &mut Room) {
+        let waiting = self.outbox.long_bytes();
+        room.give(self.who.user, self.long_waiting.saturating_sub(waiting));
+        self.long_waiting = waiting;
     }
 
     /// What it has sent next, if anything.
@@ -112,9 +134,14 @@ impl Process {
         }
     }
 
-    /// How many bytes the messages have that it has said by half.
-    pub(super) fn claimed(&self) -> usize {
-        self.parts.claimed()
+    /// How many bytes long messages have that wait until it reads.
+    pub(super) fn long_waiting(&self) -> usize {
+        self.long_waiting
+    }
+
+    /// All that is held of its long messages.
+    pub(super) fn held(&self) -> usize {
+        self.parts.claimed() + self.asked_bytes + self.long_waiting
     }
 
     /// No more is read in this turn: it is told if there is room again.
@@ -149,8 +176,15 @@ impl Process {
         self.calls.len()
     }
 
-    pub(super) fn called(&mut self, own_name: u64, call: Call) {
-        self.calls.insert(call, own_name);
+    /// How many bytes count of those.
+    pub(super) fn asked_bytes(&self) -> usize {
+        self.asked_bytes
+    }
+
+    pub(super) fn called(&mut self, own_name: u64, call: Call, bytes: usize, room: &mut Room) {
+        room.take_anyway(self.who.user, bytes);
+        self.calls.insert(call, (own_name, bytes));
+        self.asked_bytes += bytes;
         self.own_names.insert(own_name, call);
     }
 
@@ -165,9 +199,11 @@ impl Process {
     }
 
     /// A call has ended: its own name for it, once.
-    pub(super) fn end_call(&mut self, call: Call) -> Option<u64> {
-        let own_name = self.calls.remove(&call)?;
+    pub(super) fn end_call(&mut self, call: Call, room: &mut Room) -> Option<u64> {
+        let (own_name, bytes) = self.calls.remove(&call)?;
         self.own_names.remove(&own_name);
+        self.asked_bytes -= bytes;
+        room.give(self.who.user, bytes);
         Some(own_name)
     }
 

@@ -21,6 +21,7 @@ pub(crate) mod parts;
 pub(crate) mod path;
 pub(crate) mod queues;
 pub(crate) mod ring;
+pub(crate) mod room;
 pub(crate) mod seen;
 pub(crate) mod shm;
 pub(crate) mod sysv;

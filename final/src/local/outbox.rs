@@ -193,7 +193,6 @@ impl Outbox {
     }
 
     /// How many bytes the long ones of these have.
-    #[cfg(test)]
     pub(crate) fn long_bytes(&self) -> usize {
         self.long_bytes
     }

@@ -17,6 +17,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::room::Room;
 use super::{Broken, HEADER_MAX, MESSAGE_MAX};
 
 /// How many long messages are under way at once, in each direction: enough that one that is ten times
@@ -43,6 +44,8 @@ const MARK: [u8; 4] = [0xff; 4];
 /// Messages of which not all parts have come.
 #[derive(Debug)]
 pub(crate) struct Parts {
+    /// Whose they are.
+    user: u32,
     halves: Vec<Half>,
     /// How long a message may be.
     longest: usize,
@@ -58,12 +61,6 @@ struct Half {
     part: Part,
     /// What has come; `None` if there was no room for it.
     bytes: Option<Vec<u8>>,
-    left: usize,
-}
-
-/// How many more bytes are held at most, by all.
-#[derive(Debug)]
-pub(crate) struct Room {
     left: usize,
 }
 
@@ -111,11 +108,11 @@ impl Part {
 }
 
 impl Parts {
-    /// Of messages with bodies that are so long at most. So many bytes may be under way at once, and
-    /// one message in any case.
-    pub(crate) fn new(body_max: usize, most: usize) -> Parts {
+    /// Of messages of a user, with bodies that are so long at most. So many bytes may be under way at
+    /// once, and one message in any case.
+    pub(crate) fn new(user: u32, body_max: usize, most: usize) -> Parts {
         let longest = HEADER_MAX.saturating_add(body_max);
-        Parts { halves: Vec::new(), longest, most: most.max(longest), claimed: 0 }
+        Parts { user, halves: Vec::new(), longest, most: most.max(longest), claimed: 0 }
     }
 
     /// How many bytes those have that are under way.
@@ -147,7 +144,7 @@ impl Parts {
         let half = self.halves.swap_remove(at);
         let Some(whole) = half.bytes else { return Ok(Came::Part) };
         self.claimed -= part.total as usize;
-        room.give(part.total as usize);
+        room.give(self.user, part.total as usize);
         match half.left {
             0 => Ok(Came::Whole(Message::Long(whole.into()))),
             _ => Ok(Came::Part),
@@ -169,9 +166,10 @@ impl Parts {
             return Err(GARBLED);
         }
         let left = total.checked_sub(bytes.len()).ok_or(GARBLED)?;
-        let whole = room.take(total).then(|| {
+        let whole = room.take(self.user, total).then(|| {
             let mut whole = Vec::new();
-            whole.try_reserve_exact(total).map(|()| whole).map_err(|_| room.give(total)).ok()
+            let reserved = whole.try_reserve_exact(total);
+            reserved.map(|()| whole).map_err(|_| room.give(self.user, total)).ok()
         });
         let Some(mut whole) = whole.flatten() else {
             self.halves.push(Half { part, bytes: None, left });
@@ -181,30 +179,6 @@ impl Parts {
         self.claimed += total;
         self.halves.push(Half { part, bytes: Some(whole), left });
         Ok(Came::Part)
-    }
-}
-
-impl Room {
-    pub(crate) fn new(most: usize) -> Room {
-        Room { left: most }
-    }
-
-    /// Takes so much, if there is.
-    pub(crate) fn take(&mut self, bytes: usize) -> bool {
-        let left = self.left.checked_sub(bytes);
-        self.left = left.unwrap_or(self.left);
-        left.is_some()
-    }
-
-    /// So much is free again.
-    pub(crate) fn give(&mut self, bytes: usize) {
-        self.left = self.left.saturating_add(bytes);
-    }
-
-    /// How much there is.
-    #[cfg(test)]
-    pub(crate) fn left(&self) -> usize {
-        self.left
     }
 }
 

@@ -13,8 +13,9 @@ use crate::local::bell::Bell;
 use crate::local::hello::{Terms, Welcome};
 use crate::local::listen::{Came, Listener};
 use crate::local::noted;
-use crate::local::parts::{Came as Taken, Parts, Room};
+use crate::local::parts::{Came as Taken, Parts};
 use crate::local::queues::Queues;
+use crate::local::room::Room;
 use crate::local::shm::Shm;
 use crate::protocol::{self, Epoch, IpcPort, NotExecuted, SiteId};
 use crate::{IpcClient, RawMsg, Site};
@@ -72,7 +73,7 @@ impl False {
         };
         let rings = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
         let bell = caller.welcome(welcome, &memory, &rings).unwrap();
-        let (parts, heard) = (Parts::new(BODY_MAX, usize::MAX), Vec::new());
+        let (parts, heard) = (Parts::new(0, BODY_MAX, usize::MAX), Vec::new());
         let daemon = False { channel, bell, parts, heard, _listener: listener };
         (daemon, process.join().unwrap())
     }

@@ -2,20 +2,40 @@
 
 use bytes::Bytes;
 
+use super::super::long::Long;
 use super::{Client, Host, in_ten_seconds, until};
 use crate::local::Kind;
-use crate::local::message::{Down, Ended, Up};
+use crate::local::message::{Down, Ended, Up, What};
 use crate::local::parts::Part;
 use crate::protocol::{
-    CallId, ClientId, Flags, Note, ProcessId, SendError, ServerPort, Target, Unknown,
+    Call, CallId, ClientId, Flags, Note, Outcome, ProcessId, SendError, ServerPort, Target, Unknown,
 };
 
 const BODY_MAX: usize = 1 << 20;
 const KINDS: [Kind; 2] = [Kind::Shm, Kind::Sysv];
 
 impl Host {
-    fn room(&self) -> usize {
-        self.daemon().door.enter(|inside| inside.long.room.left())
+    /// How much is held of long messages.
+    fn held(&self) -> usize {
+        self.daemon().door.enter(|inside| inside.long.room.held())
+    }
+
+    /// A process has a call open, whose body was so long, and which the core does not know.
+    fn open_call(&self, client: &Client, number: u64, body: usize) {
+        let id = ProcessId(client.it.welcome.process);
+        let bytes = Long::bytes_of(&Bytes::from(vec![0; body]));
+        until(|| self.daemon().door.enter(|inside| inside.processes.contains_key(&id)));
+        self.daemon().door.enter(|inside| {
+            let process = inside.processes.get_mut(&id).unwrap();
+            process.called(number, Call(number << 40), bytes, &mut inside.long.room);
+        });
+    }
+
+    /// Such a call is answered.
+    fn end_call(&self, client: &Client, number: u64, body: usize) {
+        let id = ProcessId(client.it.welcome.process);
+        let reply = Outcome::Reply(vec![number as u8; body].into());
+        self.daemon().door.enter(|inside| inside.end_call(id, Call(number << 40), &reply));
     }
 
     /// Tells a process something, whatever the core has to say.
@@ -83,7 +103,7 @@ fn long_messages_go_up() {
         let call = server.handed();
         server.say_all(&Up::Reply { serial: 0, port, call, renew: false }, &vec![2; BODY_MAX]);
         assert_eq!(client.hear_end().1, Ended::Unknown(Unknown::ReplyTooBig));
-        assert_eq!(host.room(), 1 << 30);
+        assert_eq!(host.held(), 0);
     }
 }
 
@@ -121,7 +141,7 @@ fn a_call_passes_a_long_one() {
         process.ask(2, Target::Port(process.name_of(port)), b"short");
         process.echo();
         assert_eq!(process.hear_end(), (2, Ended::Reply, b"short".to_vec()));
-        assert!(host.room() < (1 << 30) - BODY_MAX, "the long one is held");
+        assert!(host.held() > BODY_MAX, "the long one is held");
     }
 }
 
@@ -133,10 +153,10 @@ fn half_a_request_is_none() {
         let (mut client, mut server) = (host.attach(kind), host.attach(Kind::Shm));
         let port = server.serve("never");
         client.say_half(&server.asks(1, port), BODY_MAX);
-        until(|| host.room() < 1 << 30);
+        until(|| host.held() > 0);
         drop(client);
         host.wait_for(1);
-        assert_eq!(host.room(), 1 << 30);
+        assert_eq!(host.held(), 0);
         assert_eq!(host.daemon().counters().get(Note::Called), 0);
     }
 }
@@ -154,7 +174,7 @@ fn half_a_reply_is_none() {
         server.say_half(&Up::Reply { serial: 0, port, call, renew: false }, BODY_MAX);
         drop(server);
         assert_eq!(client.hear_end().1, Ended::Unknown(Unknown::ServerDied));
-        assert_eq!(host.room(), 1 << 30);
+        assert_eq!(host.held(), 0);
 
         let mut server = host.attach(kind);
         let port = server.serve("mortal");
@@ -192,7 +212,7 @@ fn false_claims_are_the_end() {
             }
             assert!(process.is_let_go(), "{number}");
             host.wait_for(0);
-            assert_eq!(host.room(), 1 << 30);
+            assert_eq!(host.held(), 0);
         }
     }
 }
@@ -207,7 +227,7 @@ fn without_room_a_long_message_is_refused() {
     let target = Target::Port(server.name_of(port));
     let mut other = host.attach(Kind::Shm);
     other.say_half(&server.asks(1, port), BODY_MAX);
-    until(|| host.room() < 20_000);
+    until(|| host.held() > 0);
 
     client.say(&client.asks(1, port), &vec![1; 100_000]);
     assert_eq!(client.hear_end().1, Ended::NotSent(SendError::TooManyCalls));
@@ -240,4 +260,104 @@ fn a_reply_that_stays_where_it_is_is_too_long() {
     client.ask(2, target, b"?");
     server.echo();
     assert_eq!(client.hear_end().1, Ended::Reply);
+}
+
+/// Long requests of a process are open, and have as many bytes as may be: the next is not sent. When one
+/// has ended it is.
+#[test]
+fn the_bytes_of_open_calls_are_limited() {
+    let host = Host::with_bodies(BODY_MAX, |options| options.process_bytes_max = 3 * BODY_MAX);
+    let mut process = host.attach(Kind::Shm);
+    let port = process.serve("long");
+    host.open_call(&process, 1, BODY_MAX);
+    host.open_call(&process, 2, BODY_MAX);
+    process.say_all(&process.asks(3, port), &vec![1; BODY_MAX]);
+    assert_eq!(process.hear_end(), (3, Ended::NotSent(SendError::TooManyCalls), Vec::new()));
+    host.end_call(&process, 1, 0);
+    assert_eq!(process.hear_end(), (1, Ended::Reply, Vec::new()));
+    process.say_all(&process.asks(4, port), &vec![1; BODY_MAX]);
+    assert_eq!(process.hear_end().1, Ended::NotSent(SendError::TooLong), "by the core");
+    host.end_call(&process, 2, 0);
+    assert_eq!(host.held(), 0);
+}
+
+/// A process does not read while long replies come: what waits for it is bounded, and it is told which
+/// calls were answered in vain. It reads, and all is as before.
+#[test]
+fn the_bytes_that_wait_are_limited() {
+    for kind in KINDS {
+        let host = Host::with_bodies(BODY_MAX, |options| options.process_bytes_max = 3 * BODY_MAX);
+        let mut deaf = host.attach(kind);
+        for _ in 0..2 {
+            for number in 1..=20 {
+                host.open_call(&deaf, number, 0);
+                host.end_call(&deaf, number, BODY_MAX);
+                assert!(host.held() <= 3 * BODY_MAX);
+            }
+            host.open_call(&deaf, 21, 0);
+            host.end_call(&deaf, 21, 100);
+            let mut ends: Vec<_> = (1..=21).map(|_| deaf.hear_end()).collect();
+            ends.sort_by_key(|(call, ..)| *call);
+            let in_vain = (Ended::Unknown(Unknown::ReplyTooBig), Vec::new());
+            for (call, ended, body) in ends {
+                match call {
+                    1 | 2 => assert!(body == vec![call as u8; BODY_MAX]),
+                    21 => assert_eq!(body, [21; 100]),
+                    _ => assert_eq!((ended, body), in_vain),
+                }
+            }
+            until(|| host.held() == 0);
+        }
+    }
+}
+
+/// All processes together have as many bytes waiting as may be: the next reply is in vain, also for one
+/// that reads.
+#[test]
+fn the_bytes_of_all_are_limited() {
+    let host = Host::with_bodies(BODY_MAX, |options| options.bytes_max = 10 * BODY_MAX);
+    let mut deaf: Vec<Client> = (0..10).map(|_| host.attach(Kind::Shm)).collect();
+    for process in &deaf {
+        host.open_call(process, 1, 0);
+        host.end_call(process, 1, BODY_MAX);
+    }
+    assert!(host.held() <= 5 * BODY_MAX, "as much is left for other users");
+    let ends: Vec<Ended> = deaf.iter_mut().map(|process| process.hear_end().1).collect();
+    let in_vain = Ended::Unknown(Unknown::ReplyTooBig);
+    assert_eq!(ends, [[Ended::Reply; 4].as_slice(), &[in_vain; 6]].concat());
+    until(|| host.held() == 0);
+}
+
+/// A server process does not read what it was handed: it is handed no more, and what waits is not begun
+/// (R20). When it has read it gets the rest.
+#[test]
+fn who_does_not_read_is_handed_no_more() {
+    for kind in KINDS {
+        let host = Host::with_bodies(BODY_MAX, |options| options.process_bytes_max = 2 * BODY_MAX);
+        let (mut client, mut deaf) = (host.attach(Kind::Shm), host.attach(kind));
+        let port = deaf.serve("deaf");
+        deaf.say(&Up::Look { serial: 9, what: What::Entries }, &[]);
+        deaf.hear();
+        let reply = Down::End { call: 5, ended: Ended::Reply };
+        for _ in 0..3 {
+            host.tell(&deaf, &reply, vec![3; BODY_MAX]);
+        }
+        client.ask(1, Target::Port(deaf.name_of(port)), b"?");
+        until(|| host.daemon().entries().records == 1);
+        assert_eq!(host.daemon().counters().get(Note::Executed), 0);
+        let mut read = 0;
+        for _ in 0..4 {
+            match deaf.hear() {
+                (Down::Request { port, call, .. }, body) => {
+                    assert!(read > 0);
+                    deaf.say(&Up::Reply { serial: 0, port, call, renew: false }, &body);
+                }
+                said => {
+                    assert!(said == (reply.clone(), vec![3; BODY_MAX]));
+                    read += 1;
+                }
+            }
+        }
+        assert_eq!(client.hear_end(), (1, Ended::Reply, b"?".to_vec()));
+    }
 }

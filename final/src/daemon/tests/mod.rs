@@ -21,7 +21,8 @@ use crate::local::Kind;
 use crate::local::attach::{Attachment, attach};
 use crate::local::bell::Heard;
 use crate::local::message::{Answer, Down, Ended, PatienceEnds, Up, patience_ends};
-use crate::local::parts::{Came, Parts, Room};
+use crate::local::parts::{Came, Parts};
+use crate::local::room::Room;
 use crate::protocol::{Config, Flags, IpcPort, ServerId, ServerPort, Target};
 
 /// How long anything may take on a busy machine.
@@ -82,7 +83,7 @@ impl Host {
         let terms = it.welcome.terms;
         let (body_max, most) = (terms.message_max as usize, terms.long_bytes_max as usize);
         it.outbox.allow(most);
-        Client { it, parts: Parts::new(body_max, most), buffer: Vec::new() }
+        Client { it, parts: Parts::new(0, body_max, most), buffer: Vec::new() }
     }
 
     /// Waits until so many processes are attached.

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use super::super::outbox::{Order, Outbox};
-use super::super::parts::{Came, LONG_MAX, Message, Part, Parts, Room};
+use super::super::parts::{Came, LONG_MAX, Message, Part, Parts};
+use super::super::room::Room;
 use super::super::{Channel, HEADER_MAX, MESSAGE_MAX};
 use super::{each, shm};
 
@@ -23,7 +24,7 @@ struct Receiver {
 
 impl Receiver {
     fn new(channel: Box<dyn Channel>) -> Receiver {
-        let (parts, room) = (Parts::new(BODY_MAX, MOST), Room::new(MOST));
+        let (parts, room) = (Parts::new(0, BODY_MAX, MOST), Room::new(2 * MOST));
         Receiver { channel, parts, room, buffer: Vec::new() }
     }
 
@@ -80,7 +81,7 @@ fn what_is_long_comes_as_it_was() {
                 assert!(came == [[&head[..], &body].concat()], "{len} bytes");
             }
         }
-        assert_eq!((receiver.parts.claimed(), receiver.room.left()), (0, MOST));
+        assert_eq!((receiver.parts.claimed(), receiver.room.held()), (0, 0));
     });
 }
 
@@ -170,7 +171,7 @@ fn what_is_taken_back_does_not_come() {
         assert!(outbox.take_back(3).is_none());
         assert_eq!(came.len(), 16, "{:?}", firsts(&came));
         assert!(!firsts(&came).iter().any(|it| [1, 2, 18, 19].contains(it)));
-        assert_eq!((receiver.parts.claimed(), receiver.room.left()), (0, MOST));
+        assert_eq!((receiver.parts.claimed(), receiver.room.held()), (0, 0));
         assert_eq!((outbox.waiting(), outbox.long_bytes()), (0, 0));
     });
 }
@@ -214,14 +215,14 @@ fn part(number: u64, total: usize, bytes: &[u8]) -> Vec<u8> {
 fn what_cannot_be_is_refused() {
     let longest = BODY_MAX + HEADER_MAX;
     let wrong = |said: &[Vec<u8>]| {
-        let (mut parts, mut room) = (Parts::new(BODY_MAX, MOST), Room::new(MOST));
+        let (mut parts, mut room) = (Parts::new(0, BODY_MAX, MOST), Room::new(2 * MOST));
         let (last, before) = said.split_last().unwrap();
         for part in before {
             assert_eq!(parts.take(part, &mut room), Ok(Came::Part));
         }
         let claimed = parts.claimed();
         assert!(parts.take(last, &mut room).is_err());
-        assert_eq!((parts.claimed(), room.left()), (claimed, MOST - claimed));
+        assert_eq!((parts.claimed(), room.held()), (claimed, claimed));
     };
     for total in [0, 1, MESSAGE_MAX, longest + 1, u32::MAX as usize] {
         wrong(&[part(1, total, b"x")]);
@@ -240,7 +241,7 @@ fn what_cannot_be_is_refused() {
 /// the next message may begin. What was not refused is not touched.
 #[test]
 fn what_has_no_room_is_passed_over() {
-    let (mut parts, mut room) = (Parts::new(BODY_MAX, MOST), Room::new(30_000));
+    let (mut parts, mut room) = (Parts::new(0, BODY_MAX, MOST), Room::new(60_000));
     assert_eq!(parts.take(&part(1, 20_000, &[1; 8000]), &mut room), Ok(Came::Part));
     let first = part(2, 20_000, &[2; 8000]);
     assert_eq!(parts.take(&first, &mut room), Ok(Came::Refused(&[2; 8000])));
@@ -251,14 +252,14 @@ fn what_has_no_room_is_passed_over() {
     let last = part(1, 20_000, &[1; 4000]);
     let whole = parts.take(&last, &mut room);
     assert!(matches!(whole, Ok(Came::Whole(Message::Long(whole))) if whole == vec![1; 20_000]));
-    assert_eq!(room.left(), 30_000);
+    assert_eq!(room.held(), 0);
     // Called off, with room and without.
     assert_eq!(parts.take(&part(2, 20_000, &[2; 1]), &mut room), Ok(Came::Part));
     assert!(matches!(parts.take(&part(3, 20_000, &[3; 1]), &mut room), Ok(Came::Refused(_))));
     for number in [2, 3] {
         assert_eq!(parts.take(&part(number, 20_000, &[]), &mut room), Ok(Came::Part));
     }
-    assert_eq!((parts.claimed(), room.left()), (0, 30_000));
+    assert_eq!((parts.claimed(), room.held()), (0, 0));
 }
 
 /// Any parts in any order: nothing panics, and no more is held than may be.
@@ -273,7 +274,7 @@ fn noise_in_parts_does_no_harm() {
     };
     let (mut whole, mut refused, mut broken) = (0, 0, 0);
     for _ in 0..2000 {
-        let (mut parts, mut room) = (Parts::new(20_000, 50_000), Room::new(40_000));
+        let (mut parts, mut room) = (Parts::new(0, 20_000, 50_000), Room::new(80_000));
         for _ in 0..100 {
             let number = draw(4);
             let total = match draw(50) {
@@ -288,7 +289,7 @@ fn noise_in_parts_does_no_harm() {
                 Err(_) => broken += 1,
             }
             assert!(parts.claimed() <= 50_000);
-            assert_eq!(parts.claimed() + room.left(), 40_000);
+            assert_eq!(parts.claimed(), room.held());
         }
     }
     assert!(whole > 100 && refused > 100 && broken > 100, "{whole} {refused} {broken}");
@@ -298,7 +299,7 @@ fn noise_in_parts_does_no_harm() {
 /// none that could be one.
 #[test]
 fn short_messages_are_themselves() {
-    let (mut parts, mut room) = (Parts::new(BODY_MAX, MOST), Room::new(MOST));
+    let (mut parts, mut room) = (Parts::new(0, BODY_MAX, MOST), Room::new(2 * MOST));
     let whole = part(1, 9000, b"x");
     for end in 0..16 {
         let came = parts.take(&whole[..end], &mut room);
