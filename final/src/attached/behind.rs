@@ -1,6 +1,8 @@
 //! The site's part, played by the daemon: what is asked of it here is asked of the daemon.
 //!
-//! Invariant: nothing here waits for the daemon.
+//! Invariant: nothing here waits for the daemon, but the end, and that not long.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -15,6 +17,10 @@ use crate::protocol::{self, Call, CallId, Incoming, Request, ServerId, ServerPor
 use crate::site::desk::{Desk, Done, Serial};
 use crate::site::inside::{Behind, Job};
 use crate::site::lead::Sleeper;
+
+/// How long a site that is stopped waits until the daemon has taken what it has said, as the last reply
+/// of a server that leaves: 64 MB take a tenth of a second.
+const SAY_WAIT: Duration = Duration::from_secs(2);
 
 impl Behind for Daemon {
     fn calls_max(&self) -> usize {
@@ -124,7 +130,8 @@ impl Behind for Daemon {
 
     fn stop(&mut self) {
         self.stopped = true;
-        if let Some(channel) = self.channel.take() {
+        if let Some(mut channel) = self.channel.take() {
+            channel.say_rest(SAY_WAIT);
             channel.line.end();
         }
     }

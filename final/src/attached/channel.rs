@@ -3,11 +3,13 @@
 //! Invariant: whoever is written to and sleeps is rung.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::Line;
 use crate::local::Broken;
+use crate::local::bell::Heard;
 use crate::local::hello::Terms;
 use crate::local::message::Up;
 use crate::local::outbox::Outbox;
@@ -93,6 +95,20 @@ impl Channel {
             self.outbox.channel().woke();
         }
         if self.outbox.waiting() > 0 {
+            let said = self.outbox.flush();
+            self.ring_if(said);
+        }
+    }
+
+    /// Says what waits, as long as the daemon takes it, and so long at most.
+    pub(super) fn say_rest(&mut self, so_long: Duration) {
+        let until = Instant::now() + so_long;
+        while !self.is_broken && self.outbox.waiting() > 0 {
+            // There is no room: it rings when there is.
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.line.sleep(Some(left)) == Heard::End {
+                return;
+            }
             let said = self.outbox.flush();
             self.ring_if(said);
         }

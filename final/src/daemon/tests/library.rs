@@ -2,13 +2,14 @@
 
 use std::net::UdpSocket;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::limits::TAKES_MAX;
 use super::{Host, LONG, until};
 use crate::attached::{self, Kind};
 use crate::daemon::Options;
-use crate::protocol::IpcPort;
+use crate::local::message::Ended;
+use crate::protocol::{IpcPort, Target, Unknown};
 use crate::{IpcClient, IpcServer, RawMsg, Site, SiteError};
 
 fn attach(host: &Host, channel: Kind) -> Site {
@@ -81,4 +82,52 @@ fn what_was_given_up_is_not_done_later() {
     host.start(short);
     until(|| server.port() != port);
     assert_eq!(server.register("name"), Ok(()));
+}
+
+/// A server gives a long reply and leaves, while the daemon stands still: the reply is said all the same,
+/// before its port is closed, and before the site is stopped.
+#[test]
+fn who_leaves_has_said_its_reply() {
+    for kind in [Kind::Shm, Kind::Sysv] {
+        for stops in [true, false] {
+            let host = Host::with_bodies(1 << 20, |_| {});
+            let site = attach(&host, kind);
+            let server = IpcServer::new(&site).unwrap();
+            let mut client = host.attach(Kind::Shm);
+            client.ask(1, Target::Port(server.port()), b"?");
+            let (_, id) = server.receive_request().unwrap();
+            let stands_still = host.daemon().door.lock();
+            server.send_reply(vec![0; 1 << 20], id).unwrap();
+            let leaves = thread::spawn(move || {
+                drop(server);
+                if stops {
+                    site.stop();
+                }
+                site
+            });
+            thread::sleep(Duration::from_millis(50));
+            drop(stands_still);
+            // It came whole, which the protocol says of it.
+            assert_eq!(client.hear_end().1, Ended::Unknown(Unknown::ReplyTooBig));
+            leaves.join().unwrap();
+        }
+    }
+}
+
+/// The daemon does not go on: it keeps nobody for long.
+#[test]
+fn who_leaves_waits_no_longer_than_that() {
+    let host = Host::with_bodies(1 << 20, |_| {});
+    let site = attach(&host, Kind::Shm);
+    let server = IpcServer::new(&site).unwrap();
+    let mut client = host.attach(Kind::Shm);
+    client.ask(1, Target::Port(server.port()), b"?");
+    let (_, id) = server.receive_request().unwrap();
+    let stands_still = host.daemon().door.lock();
+    server.send_reply(vec![0; 1 << 20], id).unwrap();
+    let began = Instant::now();
+    site.stop();
+    assert!(began.elapsed() < LONG / 2);
+    drop(stands_still);
+    assert_eq!(client.hear_end().1, Ended::Unknown(Unknown::ServerDied));
 }
