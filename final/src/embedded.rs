@@ -84,6 +84,7 @@ pub(crate) fn start(options: Options) -> io::Result<Parts> {
     let mut site = Site::new(clock::now(), config, id, epoch, seed);
     let trace = Trace::new(id, trace);
     site.set_trace(trace.wants_notes());
+    site.set_room(socket.room());
     let network = Network::new(Arc::clone(&socket), link, trace);
     let sleepers = Sleepers { socket, leader: Bell::new()?, background: Bell::new()? };
     Ok(Parts {

@@ -24,7 +24,7 @@ use rustix::net::sockopt::{
 };
 use rustix::net::{RecvFlags, SendFlags, recvfrom, sendto};
 
-use crate::protocol::{DATAGRAM_MAX, Time};
+use crate::protocol::{DATAGRAM_LARGEST, DATAGRAM_MAX, Time};
 
 pub(crate) use bell::Bell;
 pub(crate) use incoming::Incoming;
@@ -43,6 +43,9 @@ const BUFFER_LEN: usize = 4 << 20;
 const BLOCKED_MAX: Duration = Duration::from_millis(128);
 /// The kernel counts such waits in ticks, of 10 ms at most: shorter ones are too coarse.
 const BLOCKED_MIN: Duration = Duration::from_millis(16);
+
+/// See [`Socket::room`].
+const ROOM_MAX: usize = 256 << 10;
 
 /// "off" where the kernel must not be asked to cut and join datagrams: for a driver that does it wrong,
 /// and for tests of what happens without.
@@ -135,6 +138,13 @@ impl Socket {
             address.set_ip(outside(address.is_ipv6()));
         }
         Ok(address)
+    }
+
+    /// How many bytes of large messages its buffer takes at once: the kernel counts its own part, too, up to
+    /// as much again for small datagrams. What is more than a processor's cache holds is of no use.
+    pub(crate) fn room(&self) -> usize {
+        let buffer = getsockopt(&self.udp, sockopt::RcvBuf).unwrap_or(0);
+        (buffer / 3).clamp(2 * DATAGRAM_LARGEST, ROOM_MAX)
     }
 
     // ---- what comes

@@ -183,7 +183,9 @@ fn sealed(bytes: &[u8]) -> Vec<u8> {
         let length = (bytes.len() as u16).to_be_bytes();
         bytes[..3].copy_from_slice(b"UV\x01");
         bytes[4..6].copy_from_slice(&length);
-        let sum = crc32c_append(crc32c_append(crc32c(&bytes[..8]), &[0; 4]), &bytes[12..]);
+        // Of a fragment over its header only.
+        let to = if bytes[3] == 1 { bytes.len().min(28) } else { bytes.len() };
+        let sum = crc32c_append(crc32c_append(crc32c(&bytes[..8]), &[0; 4]), &bytes[12..to]);
         bytes[8..12].copy_from_slice(&sum.to_be_bytes());
     }
     bytes

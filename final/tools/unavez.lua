@@ -9,7 +9,7 @@
 
 local unavez = Proto("unavez", "unavez: exactly-once request and reply")
 
-local HEADER_MIN, PACKET_MAX, FRAGMENT_HEADER = 76, 1200, 28
+local HEADER_MIN, FRAGMENT_HEADER = 76, 28
 local MESSAGE_LARGEST = 0x40000000
 
 local KINDS = {
@@ -251,7 +251,9 @@ local function fragment(range, pinfo, root)
   local tree, seen, length = root:add(unavez, range), {}, range:len()
   local at = add(tree, range, 0, FRAGMENT, seen)
   if length <= FRAGMENT_HEADER then return bad(tree, "shorter than a fragment") end
-  if checksum(range) ~= seen.checksum then return bad(tree, "wrong checksum") end
+  if checksum(range(0, FRAGMENT_HEADER)) ~= seen.checksum then
+    return bad(tree, "wrong checksum")
+  end
   tree:add(fields.body, range(at))
   local to = seen.offset + length - at
   local text = string.format("FRAGMENT %s %d..%d", seen.tag:tohex():sub(1, 4), seen.offset, to)
@@ -280,7 +282,7 @@ local function packet(range, pinfo, root)
   end
   range = range(0, length)
   if form == 1 then return fragment(range, pinfo, root) end
-  if length < HEADER_MIN or length > PACKET_MAX then
+  if length < HEADER_MIN then
     return bad(root:add(unavez, range), "its length is impossible")
   end
   local tree, seen = root:add(unavez, range), {}

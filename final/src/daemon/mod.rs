@@ -172,6 +172,7 @@ impl Daemon {
         let mut site = Site::new(clock::now(), config, id, epoch, state::random()?);
         let trace = Trace::new(id, false);
         site.set_trace(trace.wants_notes());
+        site.set_room(udp.room());
         let network = Network::new(Arc::clone(&udp), link, trace);
         let long = Long::new(message_max, options.process_bytes_max, options.bytes_max);
         let terms = Terms {

@@ -81,10 +81,15 @@ impl Network {
     /// What the network loses, too, is repaired by the timers.
     fn transmit(&mut self) {
         let Network { socket, outgoing, way, unsent, too_large, .. } = self;
-        let mut refused = |to, datagram: &[u8], by_peer| {
+        let mut refused = |to, datagram: &[u8], by_peer: bool| {
             for piece in pieces(datagram).flatten() {
                 match piece {
-                    Piece::Packet(packet) => unsent.push((packet, by_peer)),
+                    Piece::Packet(packet) => {
+                        if packet.encoded_len() > DATAGRAM_MAX && !by_peer {
+                            too_large.push(to);
+                        }
+                        unsent.push((packet, by_peer));
+                    }
                     Piece::Fragment(_) if by_peer => {}
                     Piece::Fragment(_) => too_large.push(to),
                 }

@@ -161,7 +161,7 @@ impl Packet {
 
     /// What these bytes, of which the frame was checked, are.
     pub(super) fn read(bytes: &[u8]) -> Result<Packet, WireError> {
-        if !(HEADER_MIN..=DATAGRAM_MAX).contains(&bytes.len()) {
+        if bytes.len() < HEADER_MIN {
             return Err(WireError::Length);
         }
         if checksum(bytes) != bytes[CHECKSUM_AT..][..4] {
@@ -185,7 +185,6 @@ impl Packet {
                     && (predecessor == 0 || self.flags.has(Flags::ORDERED))
                     && rto > 0
                     && self.attempt > 0
-                    && self.body.len() <= BODY_MAX
             }
             Kind::Heartbeat { floor, .. } | Kind::Abort { floor, .. } => {
                 (1..=self.seq).contains(&floor) && self.attempt == 0

@@ -55,7 +55,9 @@ fn sealed(bytes: &[u8]) -> Vec<u8> {
         let (packet, behind) = rest.split_at_mut(length);
         let form = packet[1] & 1;
         packet[..6].copy_from_slice(&[b'U', b'V', 1, form, (length >> 8) as u8, length as u8]);
-        let sum = crc32c_append(crc32c_append(crc32c(&packet[..8]), &[0; 4]), &packet[12..]);
+        // Of a fragment over its header only.
+        let to = if form == 1 { 28 } else { packet.len() };
+        let sum = crc32c_append(crc32c_append(crc32c(&packet[..8]), &[0; 4]), &packet[12..to]);
         packet[8..12].copy_from_slice(&sum.to_be_bytes());
         rest = behind;
     }

@@ -299,7 +299,7 @@ impl World {
 
     fn act(&mut self) {
         let mut datagrams = Datagrams::default();
-        let bounded = |_, datagram: &[u8]| assert!(datagram.len() <= DATAGRAM_MAX);
+        let bounded = |_, datagram: &[u8]| assert!(datagram.len() <= DATAGRAM_LARGEST);
         for _ in 0..ACTIONS_MAX {
             match self.site.poll_action() {
                 Some(Action::Send { to, packet }) => {

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
-use unavez::protocol::{BODY_MAX, DATAGRAM_MAX, Flags, HEADER_MAX, Kind, Packet, Token, WireError};
+use unavez::protocol::{
+    BODY_MAX, DATAGRAM_LARGEST, DATAGRAM_MAX, Flags, HEADER_MAX, Kind, Packet, Token, WireError,
+};
 
 use crate::samples::{KINDS, bytes, number, samples};
 use crate::seal;
@@ -49,12 +51,15 @@ fn the_longest_header_is_a_requests() {
 
 #[test]
 fn the_longest_request_fills_a_datagram() {
-    // One byte more is no request, even in a datagram that would take it (R40).
+    // One that every path carries; a longer one where the path is known to carry it (R40).
     let mut packet = Packet { body: Bytes::from(vec![7; BODY_MAX]), ..samples().remove(0) };
     let full = bytes(&packet);
     assert_eq!(full.len(), DATAGRAM_MAX);
     assert_eq!(Packet::decode(&full), Ok((packet.clone(), DATAGRAM_MAX)));
-    packet.body = Bytes::from(vec![7; BODY_MAX + 1]);
+    packet.body = Bytes::from(vec![7; DATAGRAM_LARGEST - HEADER_MAX]);
+    let full = bytes(&packet);
+    assert_eq!(Packet::decode(&full), Ok((packet.clone(), DATAGRAM_LARGEST)));
+    packet.body = Bytes::from(vec![7; DATAGRAM_LARGEST - HEADER_MAX + 1]);
     assert_eq!(Packet::decode(&bytes(&packet)), Err(WireError::Length));
 }
 

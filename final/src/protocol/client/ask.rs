@@ -11,7 +11,7 @@ use super::super::kind::{Flags, Kind, Token};
 use super::super::note::Note;
 use super::super::outcome::{NotExecuted, Unknown};
 use super::super::site::{Call, Time};
-use super::super::wire::{Packet, UNLIMITED};
+use super::super::wire::{BODY_MAX, Packet, UNLIMITED};
 use super::{Client, Open, SAMPLED, Stage, Try, request_hash};
 
 impl Client {
@@ -79,14 +79,16 @@ impl Client {
         open.silent += 1;
         let it = *it;
         let left = open.patience_ends.map(|ends| ends.saturating_sub(now));
-        let (begins, body) = first_packet(&open.body);
+        // If large ones do not arrive any more, small ones may.
+        let longest = if it.attempt > 2 { BODY_MAX } else { out.packet_max(to.address) };
+        let (begins, body) = first_packet(&open.body, longest);
         let kind = Kind::Request {
             floor: 0,
             predecessor: it.predecessor,
             patience: left.map_or(UNLIMITED, millis),
             rto: millis(rto),
             max_reply: open.max_reply,
-            hash: request_hash(&to, open.flags, it.predecessor, &body),
+            hash: request_hash(&to, open.flags, it.predecessor, &open.body),
             token: peer.token,
         };
         let flags = open.flags.on_the_wire() | begins;

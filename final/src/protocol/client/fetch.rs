@@ -3,7 +3,9 @@
 //! Invariant: what is sent and what is built of a call goes with the name that the call has on the wire.
 
 use super::super::effects::Effects;
-use super::super::fragments::{Building, Fragment, Half, Ranges, Whole, is_large, tag};
+use super::super::fragments::{
+    Building, Fragment, Half, Ranges, Whole, fits_first_window, is_large, tag,
+};
 use super::super::ids::CallId;
 use super::super::kind::{Credit, Kind};
 use super::super::note::Note;
@@ -85,7 +87,7 @@ impl Client {
         (open.silent, open.building) = (0, Some(building));
         open.stage = Stage::Fetching { it, heard: out.now.running, hastened: false };
         self.fetched.insert(tag, call);
-        self.send_fetch(call, false, out);
+        self.await_more(call, out);
         // It may hold its window for long (R9).
         self.leave_home_of(call, out);
     }
@@ -106,7 +108,9 @@ impl Client {
         building.take(fragment);
         if building.is_complete(&self.config) {
             // For the server to know that it need not go on.
-            self.send_fetch(call, false, out);
+            if !fits_first_window(building.len()) {
+                self.send_fetch(call, false, out);
+            }
             self.finish_fetching(call, out);
         } else if fragment.asks {
             self.send_fetch(call, false, out);
@@ -130,6 +134,15 @@ impl Client {
 
     /// Nothing has come for long.
     pub(super) fn fetch_again(&mut self, call: Call, out: &mut Effects) {
+        let Some(open) = self.calls.get(&call) else { return };
+        let Stage::Fetching { heard, .. } = open.stage else { return };
+        let to = open.to;
+        let round_trip = self.peer(&to).round_trip;
+        let soon = heard + round_trip.timeout(&self.config);
+        if soon > out.now.running {
+            // It comes, and nothing of it has asked.
+            return self.arm(call, soon, out);
+        }
         let Some(open) = self.calls.get_mut(&call) else { return };
         open.silent += 1;
         out.note(Note::FetchedAgain);
@@ -139,7 +152,7 @@ impl Client {
     /// Says what has come of the reply, and waits for more.
     pub(super) fn send_fetch(&mut self, call: Call, stalled: bool, out: &mut Effects) {
         let Some(open) = self.calls.get(&call) else { return };
-        let (to, silent) = (open.to, open.silent);
+        let to = open.to;
         let (Some(it), Some(building)) = (open.stage.on_the_wire().copied(), &open.building) else {
             return;
         };
@@ -150,7 +163,15 @@ impl Client {
         let packet = self.about(call, &it, 0, kind);
         out.send(to.address, Packet { body, ..packet });
         self.use_port(it.port, out);
-        let pause = peer.round_trip.timeout(&self.config) * (1 << silent.min(16));
+        self.await_more(call, out);
+    }
+
+    /// Asks again if nothing comes.
+    fn await_more(&mut self, call: Call, out: &mut Effects) {
+        let Some(open) = self.calls.get(&call) else { return };
+        let (to, silent) = (open.to, open.silent);
+        let round_trip = self.peer(&to).round_trip;
+        let pause = round_trip.timeout(&self.config) * (1 << silent.min(16));
         let next = out.now.running + out.jittered(pause.min(self.config.heartbeat_every));
         self.arm(call, next, out);
     }

@@ -21,7 +21,7 @@ use siphasher::sip::SipHasher13;
 
 use super::config::Config;
 use super::effects::Effects;
-use super::fragments::Building;
+use super::fragments::{Building, told_apart_by};
 use super::ids::{ClientId, ClientPort, Epoch, IpcPort, SiteId};
 use super::kind::{Flags, Token};
 use super::note::Note;
@@ -381,6 +381,6 @@ impl Stage {
 fn request_hash(to: &IpcPort, flags: Flags, predecessor: u64, body: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new();
     (to.server.port, flags.on_the_wire(), predecessor).hash(&mut hasher);
-    hasher.write(body);
+    told_apart_by(body, &mut hasher);
     hasher.finish()
 }

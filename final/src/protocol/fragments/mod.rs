@@ -23,7 +23,7 @@ use siphasher::sip::SipHasher24;
 
 use super::ids::{CallId, ServerId};
 use super::kind::Flags;
-use super::wire::BODY_MAX;
+use super::wire::{BODY_MAX, DATAGRAM_MAX};
 
 pub(crate) use building::Building;
 pub(crate) use outbound::Outbound;
@@ -48,17 +48,34 @@ pub(crate) enum Half {
 /// How many bytes of a large message its first packet carries.
 const FIRST: usize = BODY_MAX - Whole::LEN;
 
-/// Whether a message does not fit a packet.
+/// Whether all of it leaves at once: then what it is answered with says that it has arrived, and only
+/// what is missing is worth a word.
+pub(crate) fn fits_first_window(len: u32) -> bool {
+    len as usize <= FIRST + (FIRST_WINDOW - 2) * (DATAGRAM_MAX - FRAGMENT_HEADER)
+}
+
+/// Whether a message does not fit a packet that every path carries.
 pub(crate) fn is_large(body: &[u8]) -> bool {
     body.len() > BODY_MAX
 }
 
-/// What the packet carries that a message begins with, and the flag that says whether that is all.
-pub(crate) fn first_packet(body: &Bytes) -> (Flags, Bytes) {
-    match is_large(body) {
+/// What the packet carries that a message begins with, and the flag that says whether that is all, where
+/// packets may carry so many bytes.
+pub(crate) fn first_packet(body: &Bytes, longest: usize) -> (Flags, Bytes) {
+    match body.len() > longest {
         true => (Flags::BEGINS, Whole { len: body.len() as u32 }.first(&body[..FIRST])),
         false => (Flags::NONE, body.clone()),
     }
+}
+
+/// What of a request tells it from others (R31): all of it, of a large one how long it is and how it
+/// begins.
+pub(crate) fn told_apart_by(body: &[u8], hasher: &mut impl Hasher) {
+    if is_large(body) {
+        hasher.write_u32(body.len() as u32);
+        return hasher.write(&body[..FIRST]);
+    }
+    hasher.write(body);
 }
 
 /// Names one message in its fragments: both sides compute it from what the first one says. The client

@@ -11,7 +11,7 @@ use super::super::effects::Effects;
 use super::super::kind::Credit;
 use super::super::site::{Action, Time};
 use super::super::table::Table;
-use super::super::wire::DATAGRAM_MAX;
+use super::super::wire::{DATAGRAM_MAX, HEADER_MAX};
 use super::DATAGRAM_LARGEST;
 use super::path::Path;
 use super::ranges::Ranges;
@@ -69,6 +69,12 @@ impl Effects {
         self.redirect(tag, to);
         self.take_turn(tag);
         self.pump(to);
+    }
+
+    /// How many bytes a packet may carry there, as far as it is known.
+    pub(crate) fn packet_max(&self, to: SocketAddr) -> usize {
+        let datagram = self.outbound.paths.get(&to).map_or(DATAGRAM_MAX, |path| path.datagram);
+        datagram - HEADER_MAX
     }
 
     /// The receiver of this message says what it has, and gets what is missing. Whether that is more than

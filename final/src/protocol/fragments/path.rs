@@ -40,7 +40,7 @@ pub(crate) struct Path {
     /// Losses of what was sent before are those of one congestion.
     recovers_since: Option<Time>,
     /// The largest datagram that is known to pass.
-    datagram: usize,
+    pub(super) datagram: usize,
     /// `None` until the driver has said.
     larger: Option<Larger>,
     /// How many bytes the receiver's buffer takes at once.

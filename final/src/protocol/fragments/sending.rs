@@ -103,7 +103,9 @@ impl Sending {
         let flight = Flight { serial: self.serial, from, to, sent_at: now, probe: probe.is_some() };
         self.flying.push_back(flight);
         path.sent(flight.len(), flight.probe, now, config);
-        let asks = !self.wants() || !path.has_room() || self.unasked >= path.asks_after();
+        // What all is on its way of need not be asked for in the middle.
+        let more = self.next < self.end() && self.unasked >= path.asks_after();
+        let asks = more || !self.wants() || !path.has_room();
         if asks {
             self.unasked = 0;
         }
@@ -164,11 +166,14 @@ impl Sending {
         let known_to = have.known_to();
         let more = have.iter().filter(|range| self.have.insert(range.0, range.1)).count() > 0;
         let late = now.saturating_sub(path.loss_delay());
+        // The copy that asked may have been hasty.
+        let later = now.saturating_sub(path.loss_delay() * 2);
         let flying = std::mem::take(&mut self.flying);
         for flight in flying {
             let Flight { serial, from, to, sent_at, probe } = flight;
             let overtaken = serial.saturating_add(REORDERED_MAX) <= credit.newest;
-            let overdue = sent_at <= late && (serial < credit.newest || credit.stalled);
+            let overdue =
+                sent_at <= late && serial < credit.newest || sent_at <= later && credit.stalled;
             if self.have.cover(from, to) {
                 if serial == credit.newest {
                     path.round_trip.sample(now.saturating_sub(sent_at));

@@ -17,7 +17,8 @@ pub(crate) const TRAILER: u32 = 4;
 const WHOLE_LEN: usize = 4;
 const ASKS: u16 = 1;
 
-/// A piece of a large message. It is a datagram of its own, or shares one with packets.
+/// A piece of a large message. It is a datagram of its own, or shares one with packets. Its checksum is
+/// over its header: what is in it is checked with the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fragment<B = Bytes> {
     /// Which message.
@@ -50,7 +51,7 @@ impl<B: AsRef<[u8]>> Fragment<B> {
         bytes[12..20].copy_from_slice(&self.tag.to_be_bytes());
         bytes[20..24].copy_from_slice(&self.serial.to_be_bytes());
         bytes[24..28].copy_from_slice(&self.offset.to_be_bytes());
-        let sum = crc32c::crc32c_append(crc32c::crc32c(&bytes), body);
+        let sum = crc32c::crc32c(&bytes);
         bytes[CHECKSUM_AT..][..4].copy_from_slice(&sum.to_be_bytes());
         bytes
     }
@@ -73,7 +74,7 @@ impl<'a> Fragment<&'a [u8]> {
         if bytes.len() <= FRAGMENT_HEADER {
             return Err(WireError::Length);
         }
-        if checksum(bytes) != bytes[CHECKSUM_AT..][..4] {
+        if checksum(&bytes[..FRAGMENT_HEADER]) != bytes[CHECKSUM_AT..][..4] {
             return Err(WireError::Checksum);
         }
         let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four"));

@@ -111,7 +111,9 @@ impl Server {
             }
         };
         let server = ServerId { site: self.site, epoch: self.epoch, port };
-        let (flags, first) = first_packet(&body);
+        // If large ones do not arrive any more, small ones may.
+        let longest = if newest > 2 { BODY_MAX } else { out.packet_max(to) };
+        let (flags, first) = first_packet(&body, longest);
         let packet = Packet { flags, body: first, ..self.about(call, server, echo, kind) };
         let len = packet.encoded_len();
         if let Some(Record { paid: Some(paid), .. }) = self.record(call) {
@@ -152,7 +154,7 @@ impl Server {
                 let kind = Kind::Reply { service_time, grant };
                 let packet = self.about(call, came.packet.server, attempt, kind);
                 // The rest of a large one follows when it is asked for.
-                let (flags, body) = first_packet(&body);
+                let (flags, body) = first_packet(&body, BODY_MAX);
                 out.send(to, Packet { flags, body, ..packet });
             }
             State::Done(Answer::Refused { ran: Ran::No, .. })

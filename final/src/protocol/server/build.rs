@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::super::broken::Broken;
 use super::super::effects::Effects;
-use super::super::fragments::{Building, Fragment, Half, Whole, tag};
+use super::super::fragments::{Building, Fragment, Half, Whole, fits_first_window, tag};
 use super::super::ids::{CallId, ClientId};
 use super::super::kind::{Flags, Kind};
 use super::super::note::Note;
@@ -57,10 +57,11 @@ impl Server {
         if came.packet.attempt > it.packet.attempt {
             (it.packet, it.from, it.since) = (came.packet.clone(), came.from, came.since);
         }
+        let stalled = again || came.packet.attempt > 1;
         match it.body {
-            Body::Building(_) => {
-                self.send_credit(call, came.packet.attempt, again || came.packet.attempt > 1, out);
-            }
+            // A client that shows a token sends the first window at once, and asks with its last.
+            Body::Building(_) if !stalled => {}
+            Body::Building(_) => self.send_credit(call, came.packet.attempt, true, out),
             Body::Whole(_) => self.finish_building(call, out),
         }
     }
@@ -109,7 +110,7 @@ impl Server {
             }
             Body::Whole(_) => return true,
         };
-        if complete || fragment.asks {
+        if complete && !fits_first_window(it.len) || !complete && fragment.asks {
             self.send_credit(call, 0, false, out);
         }
         if complete {

@@ -46,7 +46,11 @@ impl Server {
         // Where nobody serves it is refused at once.
         match begins && self.ports.contains_key(&came.packet.server.port) {
             true => self.build(came, out),
-            false => self.admit(came, known, out),
+            false => {
+                // Its pieces are not needed any more.
+                self.drop_half_built(call, out);
+                self.admit(came, known, out);
+            }
         }
     }
 
