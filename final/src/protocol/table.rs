@@ -1,6 +1,194 @@
 //! The hash tables of a site: keyed anew in each, for strangers choose what is looked up in them.
 
+use std::cell::Cell;
+use std::hash::Hash;
+
 /// A hash table.
 pub(crate) type Table<K, V> = std::collections::HashMap<K, V, ahash::RandomState>;
-/// A hash table that knows which entry was used least recently.
-pub(crate) type LinkedTable<K, V> = hashlink::LinkedHashMap<K, V, ahash::RandomState>;
+
+/// A hash table that knows which entry was used least recently; and finds the one that it found last
+/// without a search, for one event asks for the same entry again and again.
+///
+/// Invariant: the places in `index` are those of the entries, whose links lead from `first` to `last`
+/// over all of them and back.
+#[derive(Debug)]
+pub(crate) struct LinkedTable<K, V> {
+    index: Table<K, u32>,
+    entries: Vec<Option<Entry<K, V>>>,
+    free: Vec<u32>,
+    first: u32,
+    last: u32,
+    /// Where the last one was found.
+    found: Cell<u32>,
+}
+
+#[derive(Debug)]
+struct Entry<K, V> {
+    key: K,
+    value: V,
+    before: u32,
+    after: u32,
+}
+
+/// No place: there are never so many.
+const NONE: u32 = u32::MAX;
+
+impl<K: Copy + Eq + Hash, V> LinkedTable<K, V> {
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        let at = self.find(key)?;
+        self.entries[at as usize].as_ref().map(|entry| &entry.value)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let at = self.find(key)?;
+        self.entries[at as usize].as_mut().map(|entry| &mut entry.value)
+    }
+
+    /// It is used now.
+    #[allow(clippy::wrong_self_convention)]
+    pub(crate) fn to_back(&mut self, key: &K) -> Option<&mut V> {
+        let at = self.find(key)?;
+        if at != self.last {
+            self.unlink(at);
+            self.link(at);
+        }
+        self.entries[at as usize].as_mut().map(|entry| &mut entry.value)
+    }
+
+    /// It is used now, whether it is new or not.
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        if let Some(old) = self.to_back(&key) {
+            *old = value;
+            return;
+        }
+        let entry = Some(Entry { key, value, before: NONE, after: NONE });
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.entries[at as usize] = entry;
+                at
+            }
+            None => {
+                self.entries.push(entry);
+                (self.entries.len() - 1) as u32
+            }
+        };
+        self.index.insert(key, at);
+        self.link(at);
+    }
+
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let at = self.index.remove(key)?;
+        self.unlink(at);
+        self.free.push(at);
+        self.entries[at as usize].take().map(|entry| entry.value)
+    }
+
+    /// The least recently used one first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        let mut next = self.first;
+        std::iter::from_fn(move || {
+            let entry = self.entry(next)?;
+            next = entry.after;
+            Some((&entry.key, &entry.value))
+        })
+    }
+
+    fn find(&self, key: &K) -> Option<u32> {
+        let found = self.found.get();
+        if self.entry(found).is_some_and(|entry| entry.key == *key) {
+            return Some(found);
+        }
+        let at = *self.index.get(key)?;
+        self.found.set(at);
+        Some(at)
+    }
+
+    fn entry(&self, at: u32) -> Option<&Entry<K, V>> {
+        self.entries.get(at as usize)?.as_ref()
+    }
+
+    fn entry_mut(&mut self, at: u32) -> Option<&mut Entry<K, V>> {
+        self.entries.get_mut(at as usize)?.as_mut()
+    }
+
+    /// Puts it behind all others.
+    fn link(&mut self, at: u32) {
+        let before = std::mem::replace(&mut self.last, at);
+        match self.entry_mut(before) {
+            Some(entry) => entry.after = at,
+            None => self.first = at,
+        }
+        if let Some(entry) = self.entry_mut(at) {
+            (entry.before, entry.after) = (before, NONE);
+        }
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let Some(Entry { before, after, .. }) = self.entry(at) else { return };
+        let (before, after) = (*before, *after);
+        match self.entry_mut(before) {
+            Some(entry) => entry.after = after,
+            None => self.first = after,
+        }
+        match self.entry_mut(after) {
+            Some(entry) => entry.before = before,
+            None => self.last = before,
+        }
+    }
+}
+
+impl<K, V> Default for LinkedTable<K, V> {
+    fn default() -> Self {
+        LinkedTable {
+            index: Table::default(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            first: NONE,
+            last: NONE,
+            found: Cell::new(NONE),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    /// A hundred thousand random uses of few keys, beside a list that is searched.
+    #[test]
+    fn the_least_recently_used_is_first() {
+        let mut dice = StdRng::seed_from_u64(1);
+        let (mut table, mut list) = (LinkedTable::default(), Vec::<(u8, u32)>::new());
+        for value in 0..100_000 {
+            let key = dice.random_range(0..16_u8);
+            let at = list.iter().position(|it| it.0 == key);
+            match dice.random_range(0..4) {
+                0 => {
+                    at.map(|at| list.remove(at));
+                    list.push((key, value));
+                    table.insert(key, value);
+                }
+                1 => assert_eq!(table.remove(&key), at.map(|at| list.remove(at).1)),
+                2 => {
+                    let used = at.map(|at| list.remove(at));
+                    assert_eq!(table.to_back(&key).copied(), used.map(|it| it.1));
+                    list.extend(used);
+                }
+                _ => {
+                    let expected = at.map(|at| list[at].1);
+                    assert_eq!(table.get(&key).copied(), expected);
+                    assert_eq!(table.get_mut(&key).copied(), expected);
+                }
+            }
+            assert_eq!(table.len(), list.len());
+            assert!(table.iter().map(|(key, value)| (*key, *value)).eq(list.iter().copied()));
+        }
+    }
+}
