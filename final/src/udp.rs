@@ -68,7 +68,7 @@ pub(crate) struct Socket {
     /// the next time it is asked of what length, which makes the call dearer.
     long: AtomicBool,
     /// What came to the thread that slept.
-    inbox: Mutex<Incoming>,
+    inbox: Mutex<Box<Incoming>>,
 }
 
 /// Why a datagram did not leave.
@@ -150,7 +150,7 @@ impl Socket {
     // ---- what comes
 
     /// What has come, as much of it as one system call brings.
-    pub(crate) fn receive(&self, into: &mut Incoming) -> Found {
+    pub(crate) fn receive(&self, into: &mut Box<Incoming>) -> Found {
         let mut inbox = self.inbox.lock().expect("no thread panics here");
         if !inbox.is_empty() {
             mem::swap(into, &mut inbox);
@@ -177,7 +177,7 @@ impl Socket {
             let (_, len, from) = recvfrom(&self.udp, room, RecvFlags::empty())?;
             let from = from.and_then(|from| SocketAddr::try_from(from).ok());
             came[0] = from.map(|from| Came { from, len, segment: None });
-            Ok::<_, io::Error>(())
+            Ok::<_, io::Error>(1)
         })?;
         self.sort_out(into);
         Ok(())
@@ -185,7 +185,7 @@ impl Socket {
 
     /// Reads as many as there are and have room; if it waits, then for the first.
     fn read_many(&self, into: &mut Incoming, waits: bool) -> io::Result<()> {
-        into.fill(|all, came| many::receive(self.udp.as_fd(), rooms(all), waits, came).map(drop))?;
+        into.fill(|all, came| many::receive(self.udp.as_fd(), rooms(all), waits, came))?;
         self.sort_out(into);
         Ok(())
     }

@@ -18,7 +18,7 @@ pub(crate) struct Network {
     unsent: Vec<(Packet, bool)>,
     /// Where the kernel refused to send fragments to.
     too_large: Vec<SocketAddr>,
-    incoming: Incoming,
+    incoming: Box<Incoming>,
     /// The moment before what is in `incoming` was read.
     read_at: Now,
     trace: Trace,

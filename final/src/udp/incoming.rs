@@ -15,47 +15,53 @@ pub(crate) struct Incoming {
     /// One room after the other; what was never used costs no memory.
     rooms: Box<[u8]>,
     came: [Option<Came>; READ_MAX],
+    /// So many messages were read.
+    count: usize,
     /// The message whose datagrams are next, and how much of it was given away.
     next: usize,
     at: usize,
 }
 
 impl Incoming {
-    pub(crate) fn new() -> Incoming {
+    pub(crate) fn new() -> Box<Incoming> {
         let rooms = vec![0; READ_MAX * MESSAGE_MAX].into_boxed_slice();
-        Incoming { rooms, came: [None; READ_MAX], next: READ_MAX, at: 0 }
+        Box::new(Incoming { rooms, came: [None; READ_MAX], count: 0, next: 0, at: 0 })
     }
 
-    /// Takes what `read` brings: it fills these rooms from the first on, and says what came.
+    /// Takes what `read` brings: it fills these rooms from the first on, and says what came and how much
+    /// that is.
     pub(super) fn fill<E>(
         &mut self,
-        read: impl FnOnce(&mut [u8], &mut [Option<Came>; READ_MAX]) -> Result<(), E>,
+        read: impl FnOnce(&mut [u8], &mut [Option<Came>; READ_MAX]) -> Result<usize, E>,
     ) -> Result<(), E> {
-        self.came = [None; READ_MAX];
-        (self.next, self.at) = (0, 0);
-        read(&mut self.rooms, &mut self.came)
+        (self.count, self.next, self.at) = (0, 0, 0);
+        self.count = read(&mut self.rooms, &mut self.came)?.min(READ_MAX);
+        Ok(())
     }
 
     /// Of what was read only this is kept.
     pub(super) fn retain(&mut self, wanted: impl Fn(&Came) -> bool) {
-        for came in &mut self.came {
+        for came in &mut self.came[..self.count] {
             *came = came.filter(&wanted);
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.came[self.next..].iter().all(Option::is_none)
+        self.came[self.next..self.count].iter().all(Option::is_none)
     }
 
     /// Whether a message may be several datagrams that the kernel joined.
     pub(super) fn is_long(&self, than: usize) -> bool {
-        self.came.iter().flatten().any(|came| came.segment.is_some() || came.len > than)
+        self.came[..self.count]
+            .iter()
+            .flatten()
+            .any(|came| came.segment.is_some() || came.len > than)
     }
 
     /// The next datagram, if one is left.
     pub(crate) fn next(&mut self) -> Option<(SocketAddr, &[u8])> {
         loop {
-            let came = self.came.get(self.next)?;
+            let came = self.came[..self.count].get(self.next)?;
             let start = self.next * MESSAGE_MAX + self.at;
             let Some(Came { from, len, segment }) = *came else {
                 (self.next, self.at) = (self.next + 1, 0);
