@@ -94,7 +94,7 @@ mod tests {
             counted: 3,
             cpu_ns: [0; 2],
             packets: 0,
-            bytes_out: 0,
+            bytes_in: 0,
         };
         assert_eq!(messages_within(&batch, 0, 200), 3.0);
         assert!((messages_within(&batch, 117, 140) - 1.3).abs() < 1e-12);

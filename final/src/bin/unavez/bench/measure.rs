@@ -28,7 +28,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// `sides` are the processes of either side, as far as they are others than this one.
+    /// `sides` are the processes of either side, as far as they are others than this one, the server
+    /// first.
     pub(super) fn new(
         ip: IpAddr,
         at: Addresses,
@@ -131,8 +132,8 @@ impl Client {
             all_ns: all.as_nanos() as u64,
             counted,
             cpu_ns: [0, 1].map(|side| after.cpu_ns[side].saturating_sub(before.cpu_ns[side])),
-            packets: after.passed.packets.saturating_sub(before.passed.packets),
-            bytes_out: after.passed.bytes_out.saturating_sub(before.passed.bytes_out),
+            packets: after.packets.saturating_sub(before.packets),
+            bytes_in: after.bytes_in.saturating_sub(before.bytes_in),
         })
     }
 }
@@ -159,29 +160,30 @@ fn timed(
 struct Meter {
     /// The clocks of the processes of the client's and of the server's side.
     sides: [Vec<ClockId>; 2],
+    /// The interfaces of the client's host and of the server's.
+    interfaces: [String; 2],
 }
 
 struct Reading {
     cpu_ns: [u64; 2],
-    passed: Passed,
-}
-
-/// What passed the interfaces.
-#[derive(Debug, PartialEq, Eq)]
-struct Passed {
     packets: u64,
-    bytes_out: u64,
+    bytes_in: u64,
 }
 
 impl Meter {
     fn new(sides: &[Vec<i32>; 2]) -> Result<Meter> {
+        let server = sides[1].first().ok_or("there is no server")?;
+        let interfaces = ["thread-self".into(), server.to_string()];
         let clocks = |pids: &Vec<i32>| -> Result<Vec<ClockId>> {
             let clocks = pids.iter().map(|pid| clock_getcpuclockid(Pid::from_raw(*pid)));
             Ok(clocks.collect::<nix::Result<_>>()?)
         };
         let mut sides = [clocks(&sides[0])?, clocks(&sides[1])?];
         sides[0].push(ClockId::CLOCK_PROCESS_CPUTIME_ID);
-        Ok(Meter { sides })
+        Ok(Meter {
+            sides,
+            interfaces: interfaces.map(|process| format!("/proc/{process}/net/dev")),
+        })
     }
 
     fn read(&self) -> Result<Reading> {
@@ -190,24 +192,35 @@ impl Meter {
             times.map(|time| time.map(|time| Duration::from(time).as_nanos() as u64)).sum()
         };
         let cpu_ns = [ran(&self.sides[0])?, ran(&self.sides[1])?];
-        let text = fs::read_to_string("/proc/thread-self/net/dev")?;
-        let passed = Passed::read(&text).ok_or("/proc/net/dev is not understood")?;
-        Ok(Reading { cpu_ns, passed })
+        let passed = |path: &String| -> Result<Passed> {
+            let text = fs::read_to_string(path)?;
+            Ok(Passed::read(&text).ok_or_else(|| format!("{path} is not understood"))?)
+        };
+        let (near, far) = (passed(&self.interfaces[0])?, passed(&self.interfaces[1])?);
+        Ok(Reading { cpu_ns, packets: near.packets, bytes_in: far.bytes_in })
     }
 }
 
-impl Passed {
+/// What passed the interfaces of a host.
+#[derive(Debug, PartialEq, Eq)]
+struct Passed {
     /// In either direction; loopback has but one.
+    packets: u64,
+    bytes_in: u64,
+}
+
+impl Passed {
+    /// From a table as the kernel prints it.
     fn read(table: &str) -> Option<Passed> {
-        let mut passed = Passed { packets: 0, bytes_out: 0 };
+        let mut passed = Passed { packets: 0, bytes_in: 0 };
         for line in table.lines().skip(2) {
             let (name, numbers) = line.split_once(':')?;
             let numbers = numbers.split_ascii_whitespace().map(|number| number.parse().ok());
             let numbers: Vec<u64> = numbers.collect::<Option<_>>()?;
-            let [received, bytes_out, sent] = [1, 8, 9].map(|at| numbers.get(at).copied());
+            let [bytes_in, received, sent] = [0, 1, 9].map(|at| numbers.get(at).copied());
             passed.packets += if name.trim() == "lo" { 0 } else { received? };
             passed.packets += sent?;
-            passed.bytes_out += bytes_out?;
+            passed.bytes_in += bytes_in?;
         }
         Some(passed)
     }
@@ -226,7 +239,7 @@ Inter-|   Receive                                                |  Transmit
     lo:     500       5    0    0    0     0          0         0      500       5    0    0    0     0       0          0
   eth0:     300       3    0    0    0     0          0         0      400       4    0    0    0     0       0          0
 ";
-        assert_eq!(Passed::read(table), Some(Passed { packets: 12, bytes_out: 900 }));
+        assert_eq!(Passed::read(table), Some(Passed { packets: 12, bytes_in: 800 }));
         assert_eq!(Passed::read("a\nb\nno colon"), None);
         assert_eq!(Passed::read("a\nb\nlo: 1 2 3"), None);
     }

@@ -6,7 +6,6 @@ mod floods;
 mod lan;
 mod link;
 mod machine;
-mod man;
 mod measure;
 mod network;
 mod orders;
@@ -16,6 +15,7 @@ mod process;
 mod report;
 pub(crate) mod role;
 mod rounds;
+mod route;
 mod scene;
 mod space;
 mod stats;
@@ -34,7 +34,7 @@ use self::contender::Contender;
 use self::link::{Hop, parse_hop};
 use self::machine::Machine;
 use self::network::{Rate, parse_rate};
-use self::places::{Bench, LONGEST, Plan};
+use self::places::{Bench, LONGEST, Plan, SMALL};
 use self::process::INTERRUPTED;
 use self::report::{FORMAT, Report};
 use self::rounds::Limits;
@@ -55,7 +55,9 @@ use crate::{Result, net};
 /// is also measured how much of the wire a long message gets, how two flows share it, how small calls
 /// fare beside a long transfer, and what lost packets do.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Contenders: udp (the floor), udp-batch (the floor for many calls at a time, by sendmmsg and recvmmsg),
 tcp-each (a connection for each request), tcp-fast-open (RFC 7413), tcp-open (one connection, kept),
 quic-each, quic-open, unavez (a site in the process), unavezd-shm, unavezd-sysv (by two daemons, over
@@ -70,7 +72,8 @@ Examples:
   unavez bench --on lan --rates 10M --losses 1%    the paper's LAN, and one that loses packets
   unavez bench --on man --hops 2M/20ms/1%          one long and bad link
   unavez bench --filter unavezd,tcp-open --sizes 64,1k --on loopback
-  unavez bench --sizes 64 --rounds 1000 --on loopback")]
+  unavez bench --sizes 64 --rounds 1000 --on loopback"
+)]
 pub(crate) struct Args {
     /// Less of everything
     #[arg(long)]
@@ -78,25 +81,26 @@ pub(crate) struct Args {
     /// Where [default: all, or loopback with --quick]
     #[arg(long, value_name = "PLACES", value_delimiter = ',')]
     on: Vec<Place>,
-    /// How many bytes go there and back: 1,64,1k,3.5M [default: 1,64,1k,16k,256k,3.5M]
+    /// How many bytes go there and back: 1,64,1k,3.5M [default: 1,16,32,64,256,1k,8k,64k,512k,3.5M]
     #[arg(long, value_name = "SIZES", value_delimiter = ',', value_parser = parse_size)]
     sizes: Vec<usize>,
-    /// The wires of the LAN, in bits a second each way, or `none` for one without a limit
+    /// The wires of the LAN, in bits a second each way, or `none` for one that is as fast as the
+    /// machine
     #[arg(long, value_name = "RATES", value_delimiter = ',', default_value = "10M,100M,none", value_parser = parse_rate)]
     rates: Vec<Rate>,
-    /// The shares of packets that get lost on the LAN, beside none: 1%,5%
+    /// The shares of packets that get lost on a LAN with a rate, beside none
     #[arg(long, value_name = "SHARES", value_delimiter = ',', default_value = "1%,5%", value_parser = parse_share)]
     losses: Vec<f64>,
     /// The links of the MAN, from the client to the server: RATE/DELAY or RATE/DELAY/LOSS each
     #[arg(long, value_name = "HOPS", value_delimiter = ',', default_value = HOPS, value_parser = parse_hop)]
     hops: Vec<Hop>,
-    /// Which packets get lost on the MAN: the same seed, the same ones
+    /// Which packets get lost: the same seed, the same ones
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
     /// How many rounds at most [default: 200, or 30 with --quick]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: Option<u32>,
-    /// How long all rounds of one table may take; three are made in any case [default: 10s, or 2s with
+    /// How long all rounds of one table may take; three are made in any case [default: 5s, or 2s with
     /// --quick]
     #[arg(long, value_name = "TIME", value_parser = parse_period)]
     time: Option<Duration>,
@@ -123,8 +127,8 @@ enum Place {
 
 /// The paper's MAN had 10 Mb/s in the LANs at both ends, and three routers (§5.2).
 const HOPS: &str = "10M/100us,34M/1ms,34M/1ms,10M/100us";
-const SIZES: [usize; 6] = [1, 64, 1 << 10, 16 << 10, 256 << 10, LONGEST];
-const QUICK_SIZES: [usize; 4] = [1, 64, 1 << 10, 64 << 10];
+const SIZES: [usize; 10] = [1, 16, 32, SMALL, 256, 1 << 10, 8 << 10, 64 << 10, 512 << 10, LONGEST];
+const QUICK_SIZES: [usize; 4] = [1, SMALL, 1 << 10, 64 << 10];
 /// As few rounds as there are at least, however long they take.
 const ROUNDS_MIN: usize = 3;
 
@@ -169,11 +173,11 @@ pub(crate) fn run(args: &Args) -> Result {
 
 impl Args {
     fn plan(&self) -> Result<Plan> {
-        if self.hops.len() > man::HOPS_MAX {
-            return Err(format!("--hops: a MAN has {} hops at most", man::HOPS_MAX).into());
+        if self.hops.len() > route::HOPS_MAX {
+            return Err(format!("--hops: a MAN has {} hops at most", route::HOPS_MAX).into());
         }
         let (sizes, rounds, seconds) =
-            if self.quick { (&QUICK_SIZES[..], 30, 2) } else { (&SIZES[..], 200, 10) };
+            if self.quick { (&QUICK_SIZES[..], 30, 2) } else { (&SIZES[..], 200, 5) };
         Ok(Plan {
             contenders: Contender::chosen(&self.filter)?,
             sizes: if self.sizes.is_empty() { sizes.into() } else { self.sizes.clone() },
@@ -203,21 +207,21 @@ impl Args {
             }
             return Ok(());
         }
+        let links = tun::can_open();
         if places.contains(&Place::Lan) {
-            let can_lose = lan::can_lose();
-            let losses = if can_lose.is_ok() { &self.losses[..] } else { &[] };
             for rate in &self.rates {
-                bench.lan(rate.0, losses)?;
-            }
-            if let Err(why) = can_lose {
-                writeln!(stdout(), "\nThe loss of packets is left out: {why}.")?;
+                match (rate.0, &links) {
+                    (None, _) => bench.fast_lan()?,
+                    (Some(rate), Ok(())) => bench.lan(rate, &self.losses, self.seed)?,
+                    (Some(_), Err(_)) => {}
+                }
             }
         }
-        if places.contains(&Place::Man) {
-            match tun::can_open() {
-                Ok(()) => bench.man(&self.hops, self.seed)?,
-                Err(why) => writeln!(stdout(), "\nThe MAN is left out: {why}.")?,
-            }
+        if places.contains(&Place::Man) && links.is_ok() {
+            bench.man(&self.hops, self.seed)?;
+        }
+        if let Err(why) = links {
+            writeln!(stdout(), "\nLinks with a rate are left out: {why}.")?;
         }
         Ok(())
     }

@@ -76,8 +76,8 @@ pub(super) struct Batch {
     pub(super) cpu_ns: [u64; 2],
     /// That passed the interfaces.
     pub(super) packets: u64,
-    /// That left the client's host, with all headers of the link.
-    pub(super) bytes_out: u64,
+    /// That arrived at the server's host, with all headers of the link.
+    pub(super) bytes_in: u64,
 }
 
 /// What is sent, and what comes back.

@@ -12,18 +12,18 @@ use super::contender::Contender;
 use super::floods;
 use super::lan::Lan;
 use super::link::Hop;
-use super::man::Man;
 use super::network::Network;
 use super::orders::{Kind, Order};
 use super::report::{Beside, Rows, Shared, Table};
 use super::rounds::{self, Limits, Workload};
+use super::route::Route;
 use super::scene::{Host, Scene};
 use super::space::Space;
 use crate::Result;
 use crate::net::Stop;
 
 /// How long a small call's message is.
-const SMALL: usize = 64;
+pub(super) const SMALL: usize = 64;
 /// As long as the paper's longest: 3.5 MB (§5).
 pub(super) const LONGEST: usize = 7 << 19;
 
@@ -62,6 +62,8 @@ const SHARE_TIME_MIN: Duration = Duration::from_millis(500);
 /// By whom, and for how long, a wire is checked.
 const CHECKS: [Contender; 2] = [Contender::Udp, Contender::TcpOpen];
 const CHECK_TIME: Duration = Duration::from_secs(2);
+/// Something else may have kept the machine busy.
+const CHECK_TRIES: usize = 3;
 /// What its transfer must have of the link, with headers.
 const CHECK_SHARES: RangeInclusive<f64> = 0.85..=1.03;
 
@@ -80,27 +82,31 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Two hosts and a wire.
-    pub(super) fn lan(&mut self, rate: Option<u64>, losses: &[f64]) -> Result<()> {
-        let lan = Lan::build(rate)?;
-        let hosts = [0, 1].map(|side| (&lan.hosts[side], Lan::ip(side)));
-        let mut place = self.place(Network::lan(rate), hosts)?;
-        self.check_rate(&mut place)?;
-        self.all(&mut place)?;
-        for &loss in losses {
-            lan.lose(loss)?;
-            place.network = Network::lan(rate).with_loss(loss);
-            self.small_and_long(&mut place)?;
+    /// Two hosts and a wire, which loses none and then these shares of packets.
+    pub(super) fn lan(&mut self, rate: u64, losses: &[f64], seed: u64) -> Result<()> {
+        for &loss in [0.0].iter().chain(losses) {
+            let hop = Hop { rate, delay: Duration::ZERO, loss };
+            self.route(Network::lan(Some(rate)).with_loss(loss), &[hop], seed)?;
         }
         Ok(())
     }
 
+    /// Two hosts and a wire that is as fast as the machine.
+    pub(super) fn fast_lan(&mut self) -> Result<()> {
+        let lan = Lan::build()?;
+        let mut place = self.place(Network::lan(None), lan.hosts())?;
+        self.all(&mut place)
+    }
+
     /// Two LANs with routers between them.
     pub(super) fn man(&mut self, hops: &[Hop], seed: u64) -> Result<()> {
-        let man = Man::build(hops, seed, &self.stop)?;
-        let hosts = [0, 1].map(|side| (man.hosts()[side], man.ip(side)));
-        let mut place = self.place(Network::man(hops), hosts)?;
-        if place.network.loss > 0.0 {
+        self.route(Network::man(hops), hops, seed)
+    }
+
+    fn route(&mut self, network: Network, hops: &[Hop], seed: u64) -> Result<()> {
+        let route = Route::build(hops, seed, &self.stop)?;
+        let mut place = self.place(network, route.hosts())?;
+        if network.loss > 0.0 {
             return self.small_and_long(&mut place);
         }
         self.check_delay(&mut place)?;
@@ -125,15 +131,18 @@ impl Bench<'_> {
     /// A wire that is slower or faster than it should be is an error.
     fn check_rate(&mut self, place: &mut Place) -> Result<()> {
         let Some(rate) = place.network.rate else { return Ok(()) };
-        // Some dozens of messages in the time there is.
-        let message = Kind::one_way((rate as usize / 8 / 20).min(LONGEST));
+        // So long that what happens at its ends does not count.
+        let message = Kind::one_way((rate as usize / 8 / 2).min(LONGEST));
         let order = Order::Flood { contender: CHECKS[1], message, time: CHECK_TIME };
-        let batch = place.scene.order(&order, &self.stop)??;
-        let on_link = batch.bytes_out as f64 * 8.0 / (batch.all_ns as f64 / 1e9);
-        if CHECK_SHARES.contains(&(on_link / rate as f64)) {
-            return Ok(());
+        let mut had = 0.0;
+        for _ in 0..CHECK_TRIES {
+            let batch = place.scene.order(&order, &self.stop)??;
+            had = batch.bytes_in as f64 * 8.0 / (batch.all_ns as f64 / 1e9);
+            if CHECK_SHARES.contains(&(had / rate as f64)) {
+                return Ok(());
+            }
         }
-        let (had, network) = (on_link / 1e6, place.network);
+        let (had, network) = (had / 1e6, place.network);
         Err(format!("the testbed fails its check: a transfer had {had:.1} Mb/s on {network}")
             .into())
     }
@@ -143,10 +152,13 @@ impl Bench<'_> {
         let Some(delay) = place.network.delay else { return Ok(()) };
         let (contender, message) = (CHECKS[0], Kind::there_and_back(1));
         let order = Order::Exchange { contender, message, calls: 20, unmeasured: 2 };
-        let batch = place.scene.order(&order, &self.stop)??;
-        let took = batch.took_ns.into_iter().min().unwrap_or(0) as f64 / 1e3;
-        if (delay * 2.0..delay * 2.0 * 1.1 + CHECK_SLACK_US).contains(&took) {
-            return Ok(());
+        let mut took = 0.0;
+        for _ in 0..CHECK_TRIES {
+            let batch = place.scene.order(&order, &self.stop)??;
+            took = batch.took_ns.into_iter().min().unwrap_or(0) as f64 / 1e3;
+            if (delay * 2.0..delay * 2.0 * 1.1 + CHECK_SLACK_US).contains(&took) {
+                return Ok(());
+            }
         }
         let (ms, network) = (took / 1e3, place.network);
         Err(format!("the testbed fails its check: an echo took {ms:.2} ms on {network}").into())

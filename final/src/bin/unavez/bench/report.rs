@@ -72,7 +72,7 @@ pub(super) struct Row {
     pub(super) to_tcp: Option<Median>,
     /// Bits of messages in a second.
     pub(super) goodput: Median,
-    /// Bits in a second that left the client's host, with all headers of the link.
+    /// Bits in a second that arrived at the server's host, with all headers of the link.
     pub(super) on_link: Median,
     pub(super) packets: f64,
     pub(super) client_cpu: f64,

@@ -62,7 +62,7 @@ pub(super) struct Series {
     pub(super) counted: u64,
     pub(super) cpu_ns: [u64; 2],
     pub(super) packets: u64,
-    /// Of each round: the bytes that left the client's host in a second, with all headers.
+    /// Of each round: the bytes that arrived at the server's host in a second, with all headers.
     pub(super) on_link: Vec<f64>,
     calls_a_turn: u32,
     once: Duration,
@@ -206,7 +206,7 @@ impl Series {
         }
         self.calls += u64::from(calls);
         // The calls that were not timed sent as much as the others.
-        let timed = batch.bytes_out as f64 * f64::from(calls) / f64::from(batch.counted.max(1));
+        let timed = batch.bytes_in as f64 * f64::from(calls) / f64::from(batch.counted.max(1));
         self.on_link.push(timed / (batch.all_ns as f64 / 1e9));
         self.all_ns += batch.all_ns;
         self.counted += u64::from(batch.counted);

@@ -51,7 +51,7 @@ impl Scene {
         let at: Addresses = server.hear(stop)?;
         let daemon_of = |side: usize| daemons.get(side).map(Process::pid).into_iter();
         let sides: [Vec<i32>; 2] =
-            [daemon_of(0).collect(), daemon_of(1).chain([server.pid()]).collect()];
+            [daemon_of(0).collect(), [server.pid()].into_iter().chain(daemon_of(1)).collect()];
         let clients = (0..clients).map(|_| {
             let (at, daemon, sides) = (at.clone(), near_socket.clone(), sides.clone());
             let client = near.start(Role::Client { at, daemon, sides })?;

@@ -90,8 +90,7 @@ impl Space {
 pub(super) fn run(tool: &str, words: &[&str]) -> Result<()> {
     let done = match Command::new(tool).args(words).output() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let package = if tool == "nft" { "nftables" } else { "iproute2" };
-            return Err(format!("`{tool}` is missing: install the package {package}").into());
+            return Err(format!("`{tool}` is missing: install the package iproute2").into());
         }
         done => done?,
     };

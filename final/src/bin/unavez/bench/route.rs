@@ -1,4 +1,5 @@
-//! Two LANs with routers between them: the paper's second experiment (§5.2).
+//! Two hosts, and links and routers between them: one link is the paper's isolated LAN (§5.1), some with
+//! routers between them its MAN (§5.2).
 //!
 //! Invariant: a link is a process, and goes with its input as all others do; the hosts and routers go
 //! with it.
@@ -13,7 +14,7 @@ use super::space::{Space, run};
 use crate::Result;
 use crate::net::Stop;
 
-pub(super) struct Man {
+pub(super) struct Route {
     /// From the client's host to the server's.
     nodes: Vec<Space>,
     _links: Vec<Process>,
@@ -26,8 +27,8 @@ pub(super) const HOPS_MAX: usize = 16;
 const LEFT: &str = "left";
 const RIGHT: &str = "right";
 
-impl Man {
-    pub(super) fn build(hops: &[Hop], seed: u64, stop: &Stop) -> Result<Man> {
+impl Route {
+    pub(super) fn build(hops: &[Hop], seed: u64, stop: &Stop) -> Result<Route> {
         let nodes = (0..=hops.len()).map(|_| Space::new()).collect::<Result<Vec<Space>>>()?;
         let mut links = Vec::new();
         for (number, hop) in hops.iter().enumerate() {
@@ -39,20 +40,17 @@ impl Man {
             link.hear::<()>(stop)?;
             links.push(link);
         }
-        let man = Man { nodes, _links: links };
-        for number in 0..man.nodes.len() {
-            man.nodes[number].within(|| man.set_up(number))?;
+        let route = Route { nodes, _links: links };
+        for number in 0..route.nodes.len() {
+            route.nodes[number].within(|| route.set_up(number))?;
         }
-        Ok(man)
+        Ok(route)
     }
 
     /// The client's host and the server's.
-    pub(super) fn hosts(&self) -> [&Space; 2] {
-        [&self.nodes[0], &self.nodes[self.nodes.len() - 1]]
-    }
-
-    pub(super) fn ip(&self, side: usize) -> IpAddr {
-        self.ips()[side].into()
+    pub(super) fn hosts(&self) -> [(&Space, IpAddr); 2] {
+        let [client, server] = self.ips();
+        [(&self.nodes[0], client.into()), (&self.nodes[self.nodes.len() - 1], server.into())]
     }
 
     fn ips(&self) -> [Ipv4Addr; 2] {
@@ -66,11 +64,11 @@ impl Man {
         fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
         if number > 0 {
             attach(LEFT, end(number - 1, 2), end(number - 1, 1))?;
-            route(client, LEFT)?;
+            lead(client, LEFT)?;
         }
         if number < last {
             attach(RIGHT, end(number, 1), end(number, 2))?;
-            route(server, RIGHT)?;
+            lead(server, RIGHT)?;
         }
         Ok(())
     }
@@ -87,7 +85,7 @@ fn attach(port: &str, own: Ipv4Addr, other: Ipv4Addr) -> Result<()> {
     run("ip", &["link", "set", port, "up"])
 }
 
-/// A route to the other end of the link itself is there already.
-fn route(to: Ipv4Addr, port: &str) -> Result<()> {
+/// Packets to this host leave there. A route to the other end of the link itself is there already.
+fn lead(to: Ipv4Addr, port: &str) -> Result<()> {
     run("ip", &["route", "replace", &to.to_string(), "dev", port])
 }
