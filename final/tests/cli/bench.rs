@@ -49,9 +49,24 @@ fn every_contender_is_measured() {
     } else {
         println!("packets are not looked at: this user may not make a network of its own");
     }
+    is_drawn(&json);
     fs::remove_file(json).unwrap();
     fs::remove_file(dir.path().join("result.csv")).unwrap();
     assert_eq!(left(dir.path()), 0, "a daemon has left its directory");
+}
+
+/// Each placement has a figure with the names of those who could do two sizes, and packets have one.
+fn is_drawn(json: &Path) {
+    let dir = tempfile::tempdir().unwrap();
+    let (json, out) = (json.to_str().unwrap(), dir.path().join("figures"));
+    let done = run(&["bench", "plot", json, "--out", out.to_str().unwrap(), "--filter", "udp,tcp"]);
+    assert_eq!((done.code, &*done.err), (Some(0), ""), "{done:?}");
+    assert!(done.out.contains("loopback-one-core.svg") && done.out.contains("packets.svg"));
+    for path in done.out.lines() {
+        let svg = fs::read_to_string(path).unwrap();
+        assert!(svg.starts_with("<svg") && svg.contains("TCP, one each"), "{path}");
+        assert!(!svg.contains("NaN") && !svg.contains("#FFFFFF"), "{path}");
+    }
 }
 
 /// Each line has as many columns, and there are at least so many.
@@ -188,6 +203,8 @@ fn mistakes_are_said_before_the_work() {
         ("bench --hops 10M/2s", "the longest delay of a hop is 1s"),
         ("bench --rates 10", "a rate is from 100k to 100G bits in a second, like 10M; or `none`"),
         ("bench --losses 101%", "from 0% to 100%"),
+        ("bench plot /nowhere/result.json", "/nowhere/result.json: "),
+        ("bench plot /etc/passwd", "/etc/passwd: not a result of `unavez bench --json`"),
         ("bench --json /nowhere/result.json", "/nowhere/result.json: "),
     ] {
         let done = run(&words(line));

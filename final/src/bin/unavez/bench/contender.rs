@@ -79,8 +79,16 @@ impl Contender {
         !matches!(self, Contender::Udp | Contender::UdpBatch)
     }
 
-    /// Those that were chosen, by parts of their names, and those that all are compared with.
+    /// Those with one of these parts in their names, and those that all are compared with; all, if there
+    /// are no parts.
     pub(super) fn chosen(parts: &[String]) -> Result<Vec<Contender>, String> {
+        let named = Contender::named(parts)?;
+        let chosen = |it: &Contender| parts.is_empty() || it.is_reference() || named.contains(it);
+        Ok(Contender::ALL.into_iter().filter(chosen).collect())
+    }
+
+    /// Those with one of these parts in their names; each part must fit some.
+    pub(super) fn named(parts: &[String]) -> Result<Vec<Contender>, String> {
         let fits = |part: &String, it: &Contender| it.slug().contains(part.as_str());
         if let Some(part) =
             parts.iter().find(|part| Contender::ALL.iter().all(|it| !fits(part, it)))
@@ -90,10 +98,8 @@ impl Contender {
                 "--filter {part}: none is called so; allowed is a part of: {names}"
             ));
         }
-        let chosen = |it: &Contender| {
-            parts.is_empty() || it.is_reference() || parts.iter().any(|part| fits(part, it))
-        };
-        Ok(Contender::ALL.into_iter().filter(chosen).collect())
+        let named = |it: &Contender| parts.iter().any(|part| fits(part, it));
+        Ok(Contender::ALL.into_iter().filter(named).collect())
     }
 }
 

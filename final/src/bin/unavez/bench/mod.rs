@@ -11,6 +11,7 @@ mod network;
 mod orders;
 mod peers;
 mod places;
+mod plot;
 mod process;
 mod report;
 pub(crate) mod role;
@@ -69,12 +70,15 @@ at fault.
 Examples:
   unavez bench --quick                             loopback, in less than a minute
   unavez bench --json result.json --csv result.csv everything: about half an hour
+  unavez bench plot result.json --out figures      and what it looks like
   unavez bench --on lan --rates 10M --losses 1%    the paper's LAN, and one that loses packets
   unavez bench --on man --hops 2M/20ms/1%          one long and bad link
   unavez bench --filter unavezd,tcp-open --sizes 64,1k --on loopback
   unavez bench --sizes 64 --rounds 1000 --on loopback"
 )]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Less of everything
     #[arg(long)]
     quick: bool,
@@ -118,6 +122,11 @@ pub(crate) struct Args {
     csv: Option<PathBuf>,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Plot(plot::Args),
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Place {
     Loopback,
@@ -133,6 +142,9 @@ const QUICK_SIZES: [usize; 4] = [1, SMALL, 1 << 10, 64 << 10];
 const ROUNDS_MIN: usize = 3;
 
 pub(crate) fn run(args: &Args) -> Result {
+    if let Some(Command::Plot(args)) = &args.command {
+        return plot::run(args);
+    }
     let plan = args.plan()?;
     let files = Files::create(args)?;
     // Before there are threads.
