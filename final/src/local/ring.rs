@@ -7,6 +7,8 @@
 //! length before anything is done with it; then whatever stands in the ring is at worst a wrong
 //! message, and nothing outside of it is ever touched.
 
+use std::ops::Range;
+
 use super::control::{Lane, Words};
 use super::sync::Ordering;
 use super::{Broken, MESSAGE_MAX, Unsent};
@@ -48,6 +50,13 @@ impl Place {
 
     fn index(self, count: u64) -> usize {
         self.start + (count as usize & (self.len - 1))
+    }
+
+    /// Where so many words lie from this count on: up to the end, and from the start.
+    fn indexes(self, count: u64, len: usize) -> [Range<usize>; 2] {
+        let from = self.index(count);
+        let to_end = len.min(self.start + self.len - from);
+        [from..from + to_end, self.start..self.start + len - to_end]
     }
 }
 
@@ -108,10 +117,15 @@ impl<W: Words> Writer<W> {
 
     /// Where the next word belongs.
     fn put_words(&self, at: u64, words: &[[u8; WORD]]) -> u64 {
-        for (bytes, at) in words.iter().zip(at..) {
-            self.put(at, u64::from_ne_bytes(*bytes));
+        let (mut words, count) = (words, words.len());
+        for indexes in self.place.indexes(self.tail.wrapping_add(at), count) {
+            let (these, later) = words.split_at(indexes.len());
+            for (to, bytes) in self.lane.all(indexes).iter().zip(these) {
+                to.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+            }
+            words = later;
         }
-        at + words.len() as u64
+        at + count as u64
     }
 
     /// What is less than a word, or one of two halves.
@@ -137,10 +151,10 @@ impl<W: Words> Reader<W> {
         Reader { lane, place: place.check(), head: 0, tail: 0, taken: 0 }
     }
 
-    /// Takes the next message into the buffer, which is cleared first.
+    /// Takes the next message into the buffer, in place of what was there.
     pub(crate) fn try_receive(&mut self, buffer: &mut Vec<u8>) -> Result<bool, Broken> {
-        buffer.clear();
         if self.is_empty()? {
+            buffer.clear();
             return Ok(false);
         }
         let there = self.tail.wrapping_sub(self.head);
@@ -148,8 +162,15 @@ impl<W: Words> Reader<W> {
         if len > MESSAGE_MAX || words(len) as u64 > there {
             return Err(Broken("a message is longer than may be, or than was written"));
         }
-        for at in 1..words(len) as u64 {
-            buffer.extend_from_slice(&self.get(at).to_ne_bytes());
+        let count = words(len) - 1;
+        buffer.resize(count * WORD, 0);
+        let mut left = buffer.as_chunks_mut::<WORD>().0;
+        for indexes in self.place.indexes(self.head.wrapping_add(1), count) {
+            let (these, later) = left.split_at_mut(indexes.len());
+            for (bytes, from) in these.iter_mut().zip(self.lane.all(indexes)) {
+                *bytes = from.load(Ordering::Relaxed).to_ne_bytes();
+            }
+            left = later;
         }
         buffer.truncate(len);
         self.head = self.head.wrapping_add(words(len) as u64);
