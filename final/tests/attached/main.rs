@@ -2,6 +2,7 @@
 //! stopped, killed and restarted under them.
 
 mod interface;
+mod long;
 mod restart;
 mod robbed;
 

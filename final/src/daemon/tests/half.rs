@@ -106,7 +106,8 @@ fn client(site: &Site) -> IpcClient {
 
 /// The next daemon takes as much. (What the protocol says to that shows that it was asked.)
 fn next(host: &mut Host) {
-    let options = host.options();
+    let mut options = host.options();
+    options.config.reply_max = protocol::BODY_MAX;
     host.daemon = Some(super::Daemon::start_with(options, BODY_MAX).unwrap());
 }
 

@@ -23,7 +23,7 @@ use crate::local::bell::Heard;
 use crate::local::message::{Answer, Down, Ended, PatienceEnds, Up, patience_ends};
 use crate::local::parts::{Came, Parts};
 use crate::local::room::Room;
-use crate::protocol::{Config, Flags, IpcPort, ServerId, ServerPort, Target};
+use crate::protocol::{BODY_MAX, Config, Flags, IpcPort, ServerId, ServerPort, Target};
 
 /// How long anything may take on a busy machine.
 const LONG: Duration = Duration::from_secs(20);
@@ -50,6 +50,7 @@ impl Host {
     fn with_bodies(body_max: usize, change: impl FnOnce(&mut Options)) -> Host {
         let mut host = Host { daemon: None, place: tempfile::tempdir().unwrap() };
         let mut options = host.options();
+        options.config.reply_max = BODY_MAX;
         change(&mut options);
         host.daemon = Some(Daemon::start_with(options, body_max).unwrap());
         host
