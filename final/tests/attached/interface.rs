@@ -93,7 +93,7 @@ fn what_cannot_be_sent_is_refused() {
         assert_eq!(server.register(bad), Err(taken), "{:?}", bad.len());
     }
     let client = IpcClient::new(&site, server.port());
-    let long = client.call(vec![0; unavez::protocol::BODY_MAX + 1]);
+    let long = client.call(vec![0; site.config().message_max + 1]);
     let too_long = SendError::Refused(unavez::protocol::SendError::TooLong);
     assert_eq!(long, Err(CallError::NotSent(too_long)));
 }
@@ -107,7 +107,7 @@ fn a_reply_that_is_too_long_is_said_to_be() {
     let client = IpcClient::new(&site, server.port());
     let id = client.send_request("x").unwrap();
     let (_, from) = server.receive_request().unwrap();
-    server.send_reply(vec![0; 100_000], from).unwrap();
+    server.send_reply(vec![0; site.config().message_max + 1], from).unwrap();
     let error = client.receive_reply_of(id).unwrap_err();
     assert_eq!(error, unavez::protocol::Unknown::ReplyTooBig.into());
 }

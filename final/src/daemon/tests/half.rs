@@ -176,6 +176,25 @@ fn what_is_called_off_half_way_was_never_asked() {
     }
 }
 
+/// A long request is said, and a short one after it: that one is there first. An ordered one is not.
+#[test]
+fn a_short_request_passes_a_long_one() {
+    for kind in KINDS {
+        let host = Host { daemon: None, place: tempfile::tempdir().unwrap() };
+        let (mut daemon, site) = False::attach(&host, kind);
+        let client = client(&site);
+        client.send_request(request().ordered()).unwrap();
+        client.send_request(RawMsg::from("in order").ordered()).unwrap();
+        client.send_request("short").unwrap();
+        until(|| {
+            daemon.reads();
+            daemon.heard.len() == 3
+        });
+        let [first, second, third] = daemon.heard[..] else { panic!() };
+        assert!(first < 200 && second > BODY_MAX && third < 200, "{:?}", daemon.heard);
+    }
+}
+
 /// The next daemon takes less: what is too long for it ends, and the rest is asked.
 #[test]
 fn what_is_too_long_for_the_next_daemon_ends() {
