@@ -10,7 +10,10 @@ use std::net::SocketAddr;
 use tracing::{Level, Span, debug, enabled, info_span, trace};
 
 use crate::clock;
-use crate::protocol::{Fragment, Note, Outcome, Packet, ServerPort, SiteId, Time};
+use crate::protocol::{BODY_MAX, Fragment, Note, Outcome, Packet, ServerPort, SiteId, Time};
+
+/// How many bytes of a large body are shown.
+const SHOWN_MAX: usize = 40;
 
 #[derive(Debug)]
 pub(crate) struct Trace {
@@ -79,12 +82,12 @@ impl Trace {
 
     pub(crate) fn served(&self, port: ServerPort, body: &[u8]) {
         debug!(target: "unavez::call", parent: &self.span, port = port.0, "taken");
-        self.line(|| format!("   port {} is asked \"{}\"", port.0, body.escape_ascii()));
+        self.line(|| format!("   port {} is asked {}", port.0, shown(body)));
     }
 
     pub(crate) fn ended(&self, outcome: &Outcome) {
         let end = || match outcome {
-            Outcome::Reply(body) => format!("reply \"{}\"", body.escape_ascii()),
+            Outcome::Reply(body) => format!("reply {}", shown(body)),
             Outcome::NotExecuted(why) => format!("not executed: {why}"),
             Outcome::Unknown(why) => format!("unknown: {why}"),
         };
@@ -109,6 +112,14 @@ impl Trace {
         if let Some(lines) = &mut *self.watched.borrow_mut() {
             lines.push(Line { at: now, text });
         }
+    }
+}
+
+/// A body as it is read: of a large one what a packet of it shows. More would keep everybody waiting.
+fn shown(body: &[u8]) -> String {
+    match body.get(..SHOWN_MAX).filter(|_| body.len() > BODY_MAX) {
+        Some(begin) => format!("\"{}\"… ({} bytes)", begin.escape_ascii(), body.len()),
+        None => format!("\"{}\"", body.escape_ascii()),
     }
 }
 

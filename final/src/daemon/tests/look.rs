@@ -153,6 +153,23 @@ fn a_call_is_traced_while_somebody_watches() {
     until(|| !is_traced());
 }
 
+/// Somebody watches a call with a large body: it sees the beginning, and how long it is.
+#[test]
+fn of_a_large_body_the_beginning_is_traced() {
+    let host = Host::new();
+    let (mut server, mut client) = (host.attach(Kind::Shm), host.attach(Kind::Shm));
+    let port = server.serve("echo");
+    let mut trace = host.trace();
+    let calls = thread::spawn(move || call(&mut client, &mut server, port, &[b'x'; 50_000]));
+    let shown = format!("\"{}\"… (50000 bytes)", "x".repeat(40));
+    let ends = ["   port 1 is asked ", "   call ends: reply "].map(|line| format!("{line}{shown}"));
+    for end in ends {
+        while trace.next().unwrap().unwrap().text != end {}
+    }
+    drop(trace);
+    calls.join().unwrap();
+}
+
 /// One watches and reads nothing, another one reads: calls go on, and what waits for the first is
 /// bounded. When it reads it gets some lines, and is told how many it has not got.
 #[test]

@@ -179,7 +179,7 @@ impl Client {
         flags: Flags,
         patience_ends: PatienceEnds,
     ) {
-        self.say(&Up::Ask { call, target, flags, patience_ends, max_reply: 1000 }, body);
+        self.say(&Up::Ask { call, target, flags, patience_ends, max_reply: 100_000 }, body);
     }
 
     /// How the next call ends.
