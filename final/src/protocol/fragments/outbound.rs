@@ -28,9 +28,9 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    /// How many messages are on their way.
+    /// How many messages are on their way. (Of one that has arrived it is only known that it has.)
     pub(crate) fn len(&self) -> usize {
-        self.sending.len()
+        self.sending.values().filter(|it| !it.is_done()).count()
     }
 
     /// The way to an address, if a large message took it.

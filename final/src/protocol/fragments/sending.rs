@@ -83,7 +83,8 @@ impl Sending {
         self.body.len() as u32 + TRAILER
     }
 
-    fn is_done(&self) -> bool {
+    /// Whether the receiver has all of it.
+    pub(super) fn is_done(&self) -> bool {
         self.have.prefix() == self.end()
     }
 
