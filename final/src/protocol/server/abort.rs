@@ -2,6 +2,7 @@
 
 use super::super::broken::Broken;
 use super::super::effects::Effects;
+use super::super::fragments::{Half, tag};
 use super::super::kind::{Fate, Flags, Kind, Reason};
 use super::super::note::Note;
 use super::super::tombstone::{Standing, State};
@@ -45,7 +46,11 @@ impl Server {
                 let kind = Kind::Aborted { fate: Fate::Stopping };
                 self.answer_packet(came.from, came.packet, kind, out);
             }
-            State::Done(_) => self.answer_asked(came, out),
+            State::Done(_) => {
+                // Nobody waits for the rest of a large reply any more.
+                out.forget_message(tag(call, came.packet.server, Half::Reply));
+                self.answer_asked(came, out);
+            }
         }
     }
 
