@@ -6,7 +6,7 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 use unavez::ipc::TypedError;
-use unavez::protocol::{BODY_MAX, NotExecuted};
+use unavez::protocol::{Config, NotExecuted};
 use unavez::{
     CallError, Conclusion, IpcClient, Options, RawMsg, Site, SiteError, TypedClient, serve,
 };
@@ -18,9 +18,21 @@ enum Ask {
     Long(u32),
 }
 
+/// The longest message of [`short_site`].
+const SHORT: usize = 10_000;
+
 fn site() -> Site {
+    site_with(Config::default())
+}
+
+/// A site that takes no long messages.
+fn short_site() -> Site {
+    site_with(Config { message_max: SHORT, ..Config::default() })
+}
+
+fn site_with(config: Config) -> Site {
     let listen = "127.0.0.1:0".parse().unwrap();
-    Site::with(Options { listen, ..Options::default() }).unwrap()
+    Site::with(Options { listen, config, ..Options::default() }).unwrap()
 }
 
 fn function(ask: Ask) -> Result<i64, String> {
@@ -73,22 +85,61 @@ fn what_cannot_be_read_is_not_run() {
     let error = client.call(&7).unwrap_err();
     assert_eq!((error, error.conclude()), (TypedError::Undecodable, Conclusion::NotExecuted));
     assert_eq!(*ran.lock().unwrap(), 0);
-    // A length of 2^63 allocates nothing.
-    let service = serve(&at, "lengths", 1, |text: String| text).unwrap();
-    let client = IpcClient::new(&at, service.port());
-    let reply = client.call((1u64 << 63).to_be_bytes().to_vec()).unwrap();
-    assert_eq!(reply.body(), &[0, 0, 0, 1][..]);
 }
 
-/// Client and server disagree about the reply, or it does not fit: the client knows that the service
-/// ran.
+/// Somebody claims lengths that are not there, in few bytes and in many: nothing is allocated for them,
+/// which would be the end of this process, and he is told. (A claim is believed up to some times the bytes
+/// that came.)
+#[test]
+fn a_claimed_length_allocates_nothing() {
+    let at = site();
+    let service = serve(&at, "lengths", 1, |texts: Vec<String>| texts.len()).unwrap();
+    let client = IpcClient::new(&at, service.port());
+    for claimed in [1 << 14, 1 << 40, 1 << 63, u64::MAX] {
+        for len in [0, 1000, 100_000, 5_000_000] {
+            // Two texts, of which the first has all the bytes but those of the second's length.
+            let body = [2, len as u64].map(u64::to_be_bytes).concat();
+            let body = [body, vec![b'x'; len], claimed.to_be_bytes().to_vec()].concat();
+            let reply = client.call(body).unwrap();
+            assert_eq!(reply.body(), &[0, 0, 0, 1][..], "{claimed} behind {len}");
+        }
+    }
+}
+
+/// Of every length, and of types that take more memory than bytes: requests and replies of megabytes.
+#[test]
+fn large_values_travel() {
+    let (at, from) = (site(), site());
+    let service = serve(&at, "echo", 1, |it: (Vec<char>, Vec<u64>, String)| it).unwrap();
+    type Echo = TypedClient<(Vec<char>, Vec<u64>, String), (Vec<char>, Vec<u64>, String)>;
+    let client: Echo = TypedClient::new(&from, service.port());
+    for len in [0, 1, 1000, 5000, 200_000] {
+        let value = (vec!['x'; len], vec![u64::MAX; len], "ñ".repeat(len));
+        assert!(client.call(&value).unwrap() == value, "{len}");
+        // Nothing but characters: four bytes of memory for each on the way.
+        let value = (vec!['x'; 4 * len], Vec::new(), String::new());
+        assert!(client.call(&value).unwrap() == value, "{len}");
+    }
+}
+
+/// Client and server disagree about the reply, or it is too long for one of them: the client knows that the
+/// service ran.
 #[test]
 fn a_reply_that_cannot_be_read_was_executed() {
     let at = site();
     let service = serve(&at, "sums", 1, function).unwrap();
+    let short = short_site();
+    let too_short = serve(&short, "sums", 1, function).unwrap();
+    for (from, to) in [(&short, service.port()), (&at, too_short.port())] {
+        let client: TypedClient<Ask, Result<i64, String>> = TypedClient::new(from, to);
+        // Before the text stand what it is, twice, and its length.
+        let fits = SHORT - 16;
+        assert_eq!(client.call(&Ask::Long(fits as u32)).unwrap().unwrap_err().len(), fits);
+        let error = client.call(&Ask::Long(fits as u32 + 1)).unwrap_err();
+        assert_eq!((error, error.conclude()), (TypedError::TooLong, Conclusion::Executed));
+    }
     let client: TypedClient<Ask, Result<i64, String>> = TypedClient::new(&at, service.port());
-    let error = client.call(&Ask::Long(BODY_MAX as u32)).unwrap_err();
-    assert_eq!((error, error.conclude()), (TypedError::TooLong, Conclusion::Executed));
+    assert_eq!(client.call(&Ask::Long(300_000)).unwrap().unwrap_err().len(), 300_000);
     let other: TypedClient<Ask, u8> = TypedClient::new(&at, service.port());
     let error = other.call(&Ask::Add(1, 2)).unwrap_err();
     assert_eq!((error, error.conclude()), (TypedError::OtherType, Conclusion::Executed));
@@ -130,9 +181,13 @@ fn types_that_panic_end_their_call_only() {
 #[test]
 fn a_request_that_does_not_fit_is_not_sent() {
     let client: TypedClient<String, ()> =
-        TypedClient::open(&site(), "unavez://127.0.0.1:9/x").unwrap();
-    let error = client.call(&"x".repeat(BODY_MAX)).unwrap_err();
+        TypedClient::open(&short_site(), "unavez://127.0.0.1:9/x").unwrap();
+    // Before the text stands its length.
+    let longer = "x".repeat(SHORT - 7);
+    let error = client.call(&longer).unwrap_err();
     assert_eq!((error, error.conclude()), (TypedError::Unsendable, Conclusion::NotExecuted));
+    assert_eq!(client.send_request(&longer), Err(TypedError::Unsendable));
+    assert!(client.send_request(&longer[1..].to_string()).is_ok());
 }
 
 /// Four threads serve four calls at once: none is answered before all are begun.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
-use bincode::config::{BigEndian, Configuration, Fixint, Limit};
+use bincode::config::{BigEndian, Configuration, Fixint, Limit, NoLimit};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +19,12 @@ use super::{
     TargetError,
 };
 use crate::Site;
-use crate::protocol::BODY_MAX;
+use crate::protocol::{self, Unknown};
 
-const CODEC: Configuration<BigEndian, Fixint, Limit<BODY_MAX>> =
-    bincode::config::standard().with_big_endian().with_fixed_int_encoding().with_limit();
+const CODEC: Configuration<BigEndian, Fixint, NoLimit> =
+    bincode::config::standard().with_big_endian().with_fixed_int_encoding();
+/// Nothing claims more than so many times the bytes that it has: a `char` claims four and may have one.
+const CLAIMED: usize = 4;
 
 /// What is in a reply.
 #[derive(Debug, Serialize, Deserialize)]
@@ -59,7 +61,8 @@ pub enum TypedError {
     /// As without types.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The request cannot be written, or not into [`BODY_MAX`] bytes; nothing was sent.
+    /// The request cannot be written, or has more bytes than the site takes
+    /// ([`protocol::Config::message_max`]); nothing was sent.
     #[error("the request is too long, or cannot be written")]
     Unsendable,
     /// The server cannot read it, and its function was not called: it expects another type.
@@ -68,7 +71,8 @@ pub enum TypedError {
     /// The server's function panicked.
     #[error("the server's function broke off")]
     Panicked,
-    /// The server's function returned, but what it returned does not fit.
+    /// The server's function returned, but what it returned cannot be written, or has more bytes than
+    /// either site takes ([`protocol::Config::message_max`]).
     #[error("the server's reply is too long, or cannot be written")]
     TooLong,
     /// The server's function returned something of another type.
@@ -130,7 +134,7 @@ impl<Q: Serialize, A: DeserializeOwned> TypedClient<Q, A> {
     /// Nothing was sent.
     pub fn send_request(&self, request: &Q) -> Result<MsgId, TypedError> {
         let message = encode(request).ok_or(TypedError::Unsendable)?;
-        self.client.send_request(message).map_err(|error| CallError::NotSent(error).into())
+        self.client.send_request(message).map_err(|error| said(CallError::NotSent(error)))
     }
 
     /// Waits for the end of this call.
@@ -247,7 +251,7 @@ fn caught<T>(run: impl FnOnce() -> T) -> Option<T> {
 }
 
 fn read<A: DeserializeOwned>(reply: Result<RawMsg, CallError>) -> Result<A, TypedError> {
-    match decode(reply?.body()) {
+    match decode(reply.map_err(said)?.body()) {
         Some(Answer::Reply(reply)) => Ok(reply),
         Some(Answer::Undecodable) => Err(TypedError::Undecodable),
         Some(Answer::Panicked) => Err(TypedError::Panicked),
@@ -256,15 +260,39 @@ fn read<A: DeserializeOwned>(reply: Result<RawMsg, CallError>) -> Result<A, Type
     }
 }
 
-fn encode(message: &impl Serialize) -> Option<RawMsg> {
-    bincode::serde::encode_to_vec(message, CODEC)
-        .ok()
-        .filter(|it| it.len() <= BODY_MAX)
-        .map(RawMsg::new)
+/// What is too long is the sites' affair, and has names of its own here.
+fn said(error: CallError) -> TypedError {
+    match error {
+        CallError::NotSent(SendError::Refused(protocol::SendError::TooLong)) => {
+            TypedError::Unsendable
+        }
+        CallError::Unknown(Unknown::ReplyTooBig) => TypedError::TooLong,
+        error => error.into(),
+    }
 }
 
-/// All of it, or nothing.
+fn encode(message: &impl Serialize) -> Option<RawMsg> {
+    bincode::serde::encode_to_vec(message, CODEC).ok().map(RawMsg::new)
+}
+
+/// All of it, or nothing. What the bytes claim to hold is believed within a limit that fits how many they
+/// are, for memory is taken before it is filled; the limits are few, as each is a decoder of its own.
 fn decode<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
-    let (message, used) = bincode::serde::decode_from_slice(body, CODEC).ok()?;
+    const K: usize = 1 << 10;
+    const M: usize = 1 << 20;
+    let claimed = CLAIMED.saturating_mul(body.len());
+    match claimed {
+        ..=4096 => decode_within::<T, { 4 * K }>(body),
+        ..=65_536 => decode_within::<T, { 64 * K }>(body),
+        ..=1_048_576 => decode_within::<T, M>(body),
+        ..=16_777_216 => decode_within::<T, { 16 * M }>(body),
+        ..=268_435_456 => decode_within::<T, { 256 * M }>(body),
+        _ => decode_within::<T, { u32::MAX as usize }>(body),
+    }
+}
+
+fn decode_within<T: DeserializeOwned, const LIMIT: usize>(body: &[u8]) -> Option<T> {
+    let codec: Configuration<BigEndian, Fixint, Limit<LIMIT>> = CODEC.with_limit();
+    let (message, used) = bincode::serde::decode_from_slice(body, codec).ok()?;
     (used == body.len()).then_some(message)
 }
