@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::thread;
 
-use unavez::protocol::{self, BODY_MAX, Note};
+use unavez::protocol::{self, Config, Note};
 use unavez::{CallError, IpcClient, IpcServer, Options, SendError, Site, SiteError};
 
 fn site() -> Site {
+    site_with(Config::default())
+}
+
+fn site_with(config: Config) -> Site {
     let listen: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    Site::with(Options { listen, ..Options::default() }).unwrap()
+    Site::with(Options { listen, config, ..Options::default() }).unwrap()
 }
 
 /// Echoes in so many threads, until the site stops.
@@ -83,27 +87,28 @@ fn many_threads_share_batches() {
 /// more than it can give.
 #[test]
 fn each_is_told_whether_it_was_sent() {
-    let (at, from) = (site(), site());
+    let (at, from) = (site(), site_with(Config { message_max: 50_000, ..Config::default() }));
     let server = IpcServer::new(&at).unwrap();
     let client = IpcClient::new(&from, server.port());
-    let bodies = [vec![1], vec![2; BODY_MAX + 1], vec![3]];
+    let bodies = [vec![1], vec![2; 50_001], vec![3], vec![4; 50_000]];
     let sent = client.send_requests(bodies);
     let too_long = SendError::from(protocol::SendError::TooLong);
-    assert!(sent[0].is_ok() && sent[1] == Err(too_long) && sent[2].is_ok());
+    assert_eq!(sent[1], Err(too_long));
+    assert_eq!(sent.iter().filter(|it| it.is_ok()).count(), 3);
     assert_eq!(client.send_requests(Vec::<String>::new()), []);
 
     let mut requests = server.receive_requests(0).unwrap();
     assert_eq!(requests.len(), 1, "it waits for one in any case");
-    while requests.len() < 2 {
+    while requests.len() < 3 {
         requests.extend(server.receive_requests(usize::MAX).unwrap());
     }
     // None is answered twice, and that keeps no other from being answered.
     let answers = requests.iter().chain(&requests).map(|(request, id)| (request.clone(), *id));
     let not_serving = SendError::from(protocol::SendError::NotServing);
-    let expected = [Ok(()), Ok(()), Err(not_serving), Err(not_serving)];
+    let expected = [[Ok(()); 3], [Err(not_serving); 3]].concat();
     assert_eq!(server.send_replies(answers), expected);
-    for id in [sent[0].unwrap(), sent[2].unwrap()] {
-        assert!(client.receive_reply_of(id).is_ok());
+    for (sent, len) in [(sent[0], 1), (sent[2], 1), (sent[3], 50_000)] {
+        assert_eq!(client.receive_reply_of(sent.unwrap()).unwrap().body().len(), len);
     }
 }
 
