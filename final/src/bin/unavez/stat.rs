@@ -168,7 +168,8 @@ impl Said {
     pub(crate) fn entries(
         &self,
     ) -> impl Iterator<Item = (&'static str, &'static str, usize)> + use<> {
-        let Entries { calls, client_ports, records, bytes, tombstones, timers, .. } = self.entries;
+        let Entries { calls, client_ports, records, bytes, tombstones, timers, sending, building } =
+            self.entries;
         [
             ("calls", "calls of its processes that have not ended.", calls),
             ("client_ports", "client ports of its processes.", client_ports),
@@ -176,6 +177,8 @@ impl Said {
             ("bytes", "bytes of requests and replies in these records.", bytes),
             ("tombstones", "clients remembered whole.", tombstones),
             ("timers", "timers armed.", timers),
+            ("sending", "large messages on their way out.", sending),
+            ("building", "large messages of which not all has come.", building),
         ]
         .into_iter()
     }
