@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use unavez::link::{Link, Passed, Way};
-use unavez::protocol::DATAGRAM_MAX;
+use unavez::protocol::DATAGRAM_LARGEST;
 
 /// A link between whoever sends to [`Relay::address`] and a server.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Relay {
         let carry = |from: UdpSocket, near: UdpSocket, far: UdpSocket, inwards: bool| {
             let (client, way) = (client.clone(), way.clone());
             thread::spawn(move || {
-                let mut datagram = [0; DATAGRAM_MAX + 1];
+                let mut datagram = vec![0; DATAGRAM_LARGEST];
                 loop {
                     // An error speaks of a datagram sent before: the server is down for now.
                     let Ok((length, sender)) = from.recv_from(&mut datagram) else { continue };
@@ -69,19 +69,21 @@ mod tests {
 
     #[test]
     fn datagrams_go_both_ways() {
-        // A client asks twice, the server answers each; the first question is lost on the way.
+        // A client asks twice, the server answers with all that a datagram holds; the first question is
+        // lost on the way.
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         let link = Link { drop: vec![1], ..Link::default() };
         let relay = Relay::start(server.local_addr().unwrap(), link).unwrap();
-        let mut datagram = [0; 16];
+        let mut datagram = vec![0; DATAGRAM_LARGEST];
         client.send_to(b"one", relay.address()).unwrap();
         client.send_to(b"two", relay.address()).unwrap();
         let (length, from) = server.recv_from(&mut datagram).unwrap();
         assert_eq!(&datagram[..length], b"two");
-        server.send_to(b"reply", from).unwrap();
+        server.send_to(&[7; DATAGRAM_LARGEST], from).unwrap();
         let (length, from) = client.recv_from(&mut datagram).unwrap();
-        assert_eq!((&datagram[..length], from), (&b"reply"[..], relay.address()));
+        assert_eq!((length, from), (DATAGRAM_LARGEST, relay.address()));
+        assert!(datagram.iter().all(|byte| *byte == 7));
         assert_eq!(relay.passed(), Passed { sent: 3, lost: 1, ..Passed::default() });
     }
 }
