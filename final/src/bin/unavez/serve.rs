@@ -5,12 +5,13 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ChildStdin, Command, ExitCode, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use unavez::protocol::{BODY_MAX, Config};
+use bytes::Bytes;
+use unavez::protocol::Config;
 use unavez::{IpcServer, Options, Site};
 
 use crate::Result;
@@ -22,6 +23,8 @@ use crate::net::{self, AttachArgs};
 /// `exit 1` or `signal 9`, a newline, and what the command wrote. A reply of an orderly end that
 /// happens to begin so is marked as well, with `exit 0`, so that no output can feign a failure.
 pub(crate) const MARK: &[u8] = b"\0unavez ";
+/// A pipe that is empty takes so many bytes at once, however few the kernel grants (one page).
+const PIPE_MIN: usize = 4096;
 
 /// Serves an echo, a bank, or any command.
 ///
@@ -35,8 +38,8 @@ A command is run once for each request: the request is its standard input, what 
 reply. If it exits with another code than 0, the reply says so, and `unavez call` exits with 1. Its
 standard error goes where that of the server goes.
 
-A request and a reply have 1072 bytes at most. A server without --state is a new site each time that
-it starts; nothing runs twice in either case.
+A request and a reply have 64 MiB at most, or what the daemon takes. A server without --state is a new
+site each time that it starts; nothing runs twice in either case.
 
 Examples:
   unavez serve echo
@@ -120,11 +123,11 @@ pub(crate) fn run(args: Args) -> Result {
     server.register(&name)?;
     writeln!(io::stdout(), "unavez://{}/{name}", site.address())?;
 
-    let served = AtomicU64::new(0);
+    let (served, most) = (AtomicU64::new(0), site.config().message_max);
     let work = || {
         while let Ok((request, id)) = server.receive_request() {
             // Whoever asked may have left by now.
-            let _ = server.send_reply(service.run(request.body()), id);
+            let _ = server.send_reply(service.run(request.body(), most), id);
             served.fetch_add(1, Ordering::Relaxed);
         }
     };
@@ -164,44 +167,56 @@ impl Args {
 }
 
 impl Service {
-    /// Runs one request.
-    fn run(&self, request: &[u8]) -> Vec<u8> {
+    /// Runs one request. A reply of more bytes than this is too long, and may be cut there.
+    fn run(&self, request: &Bytes, most: usize) -> Bytes {
         match self {
-            Service::Echo => request.to_vec(),
-            Service::Bank(bank) => {
-                bank.lock().expect("no request panics").serve(request).into_bytes()
+            Service::Echo => request.clone(),
+            Service::Bank(bank) => bank.lock().expect("no request panics").serve(request).into(),
+            Service::Command(words) => {
+                let reply = run_command(words, request, most).unwrap_or_else(|error| {
+                    eprintln!("{}: {error}", Path::new(&words[0]).display());
+                    marked("not started", error.to_string().as_bytes())
+                });
+                reply.into()
             }
-            Service::Command(words) => run_command(words, request).unwrap_or_else(|error| {
-                eprintln!("{}: {error}", Path::new(&words[0]).display());
-                marked("not started", error.to_string().as_bytes())
-            }),
         }
     }
 }
 
 /// Runs a command with a request as its input; gives the reply.
-fn run_command(words: &[OsString], request: &[u8]) -> io::Result<Vec<u8>> {
+fn run_command(words: &[OsString], request: &Bytes, most: usize) -> io::Result<Vec<u8>> {
     let mut command = Command::new(&words[0]);
     // A Ctrl-C in the terminal is for the server, which answers first what it has in hand.
     command.args(&words[1..]).process_group(0);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    // A request fits the pipe's buffer, so this does not wait for the command. Not all read it.
-    let _ = child.stdin.take().expect("it is piped").write_all(request);
+    feed(child.stdin.take().expect("it is piped"), request);
     let mut output = Vec::new();
     let stdout = child.stdout.take().expect("it is piped");
     // One byte more shows that it is too long; of endless output no more is read, and the command
     // finds its pipe closed.
-    let read = stdout.take(BODY_MAX as u64 + 1).read_to_end(&mut output);
+    let read = stdout.take(most as u64 + 1).read_to_end(&mut output);
     let status = child.wait()?;
     read?;
     Ok(match (status.code(), status.signal()) {
         (Some(0), _) if output.starts_with(MARK) => marked("exit 0", &output),
         (Some(0), _) => output,
         // Too long in any case: the client learns that it ran.
-        _ if output.len() > BODY_MAX => output,
+        _ if output.len() > most => output,
         (Some(code), _) => marked(&format!("exit {code}"), &output),
         (None, signal) => marked(&format!("signal {}", signal.unwrap_or_default()), &output),
     })
+}
+
+/// Writes a request to a command. Not all read it, and some write before they do: what may not fit the
+/// pipe is written by a thread. It ends when nobody has the other end of the pipe any more, and is not
+/// waited for, as that may be a child of the command that outlives it.
+fn feed(mut stdin: ChildStdin, request: &Bytes) {
+    if request.len() <= PIPE_MIN {
+        let _ = stdin.write_all(request);
+        return;
+    }
+    let request = request.clone();
+    thread::spawn(move || stdin.write_all(&request));
 }
 
 /// A reply of a command that failed.
@@ -226,16 +241,41 @@ pub(crate) fn unmark(reply: &[u8]) -> (Option<&str>, &[u8]) {
 mod tests {
     use super::*;
 
-    fn run(words: &[&str], request: &[u8]) -> Vec<u8> {
+    const MOST: usize = 1 << 20;
+
+    fn run(words: &[&str], request: &[u8]) -> Bytes {
         let words = words.iter().map(OsString::from).collect();
-        Service::Command(words).run(request)
+        Service::Command(words).run(&Bytes::copy_from_slice(request), MOST)
     }
 
     #[test]
     fn output_of_a_command_is_the_reply() {
-        // The request is its input; a command need not read it.
-        assert_eq!(run(&["tr", "a-z", "A-Z"], b"hello"), b"HELLO");
-        assert_eq!(run(&["printf", "hi"], &[b'x'; BODY_MAX]), b"hi");
+        // The request is its input; a command need not read it, however long it is.
+        assert_eq!(run(&["tr", "a-z", "A-Z"], b"hello"), "HELLO");
+        for len in [1, PIPE_MIN, PIPE_MIN + 1, MOST] {
+            assert_eq!(run(&["printf", "hi"], &vec![b'x'; len]), "hi");
+            assert_eq!(run(&["cat"], &vec![b'x'; len]), vec![b'x'; len]);
+        }
+    }
+
+    #[test]
+    fn command_may_write_before_it_reads() {
+        // More than a pipe holds, in both directions; and all of it after the input was read.
+        let script = "head -c 300000 /dev/zero; cat";
+        assert_eq!(run(&["sh", "-c", script], &[0; 400_000]), vec![0; 700_000]);
+        let script = "cat > /dev/null; head -c 300000 /dev/zero";
+        assert_eq!(run(&["sh", "-c", script], &[0; 400_000]), vec![0; 300_000]);
+    }
+
+    #[test]
+    fn reply_does_not_wait_for_who_keeps_the_input() {
+        // The command ends; a child of it has its input, and reads none.
+        let began = std::time::Instant::now();
+        let script = "exec 3<&0; sleep 20 <&3 >/dev/null 2>&1 & echo $!";
+        let reply = run(&["sh", "-c", script], &[0; 400_000]);
+        assert!(began.elapsed() < std::time::Duration::from_secs(10));
+        let child = std::str::from_utf8(&reply).unwrap();
+        run(&["sh", "-c", &format!("kill {child}")], b"");
     }
 
     #[test]
@@ -243,7 +283,7 @@ mod tests {
         // By code, by signal, and one that is not there; what it wrote comes along.
         let reply = run(&["sh", "-c", "cat; exit 3"], b"diff");
         assert_eq!(unmark(&reply), (Some("exit 3"), &b"diff"[..]));
-        let reply = run(&["sh", "-c", "kill -9 $$"], b"");
+        let reply = run(&["sh", "-c", "kill -9 $$"], &[0; 400_000]);
         assert_eq!(unmark(&reply), (Some("signal 9"), &b""[..]));
         let reply = run(&["/no/such/command"], b"");
         assert_eq!(unmark(&reply).0, Some("not started"));
@@ -263,6 +303,7 @@ mod tests {
     #[test]
     fn endless_output_is_cut() {
         // The command never ends by itself; its reply is too long, which the library tells the client.
-        assert_eq!(run(&["yes"], b"").len(), BODY_MAX + 1);
+        assert_eq!(run(&["yes"], b"").len(), MOST + 1);
+        assert_eq!(run(&["yes"], &[0; MOST]).len(), MOST + 1);
     }
 }
