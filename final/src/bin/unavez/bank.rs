@@ -10,6 +10,10 @@ use std::path::Path;
 /// What the account holds at first.
 const OPENING: i64 = 1000;
 
+/// The longest request, in bytes: a line of a page or less is written whole or not at all, whenever the
+/// process is killed.
+const REQUEST_MAX: usize = 4096;
+
 /// An account that answers `debit N` and `balance` with the balance that is left; any words after the
 /// amount are written to the ledger and given back.
 #[derive(Debug)]
@@ -44,6 +48,9 @@ impl Bank {
     }
 
     fn run(&mut self, request: &str) -> Result<String, String> {
+        if request.len() > REQUEST_MAX {
+            return Err(format!("a request has {REQUEST_MAX} bytes at most"));
+        }
         if request == "balance" {
             return Ok(format!("balance {}", self.balance));
         }
@@ -107,6 +114,19 @@ mod tests {
         }
         assert_eq!(bank.serve(b"balance"), "balance 1000");
         assert_eq!(fs::read_to_string(&ledger).unwrap(), "");
+    }
+
+    #[test]
+    fn lines_of_the_ledger_are_short() {
+        // The longest memo, and one byte more.
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = dir.path().join("ledger");
+        let mut bank = Bank::open(Some(&ledger)).unwrap();
+        let longest = format!("debit 1 {}", "x".repeat(REQUEST_MAX - 8));
+        assert!(bank.serve(longest.as_bytes()).starts_with("balance 999 x"));
+        let error = bank.serve((longest.clone() + "x").as_bytes());
+        assert_eq!(error, "error: a request has 4096 bytes at most");
+        assert_eq!(fs::read_to_string(&ledger).unwrap(), longest + "\n");
     }
 
     #[test]
