@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use unavez::protocol::BODY_MAX;
+use unavez::protocol::Config;
 
 use super::{Serving, run, run_with};
 
@@ -27,14 +27,35 @@ fn requests_come_from_anywhere() {
 
 #[test]
 fn request_has_a_limit() {
-    // The longest request, and one byte more: from each source it is refused before it is sent.
+    // One byte more than a message may have: from each source it is refused before it is sent. (An
+    // argument cannot be so long.)
     let serving = Serving::start(&["echo"]);
-    let longest = "x".repeat(BODY_MAX);
-    serving.call(&[&longest]).is(0, &longest);
-    let longer = longest + "x";
-    serving.call(&[&longer]).fails(2, "longer than 1072 bytes");
-    run_with(&["call", &serving.url], longer.as_bytes()).fails(2, "longer than 1072 bytes");
-    serving.call(&["--file", "/dev/zero"]).fails(2, "longer than 1072 bytes");
+    let longer = vec![b'x'; Config::default().message_max + 1];
+    let told = "the request is longer than 67108864 bytes";
+    run_with(&["call", &serving.url], &longer).fails(2, told);
+    serving.call(&["--file", "/dev/zero"]).fails(2, told);
+    let counters = &run(&["stat", &serving.site(), "--json"]).json()["counters"];
+    assert_eq!(counters["Executed"], 0);
+}
+
+#[test]
+fn large_requests_come_from_anywhere() {
+    // A hundred thousand bytes as an argument, megabytes from a file and from the standard input; the
+    // reply is as long.
+    let serving = Serving::start(&["echo"]);
+    let text = "Una vez, once. ".repeat(200_000);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("request");
+    fs::write(&file, &text).unwrap();
+    serving.call(&[&text[..100_000]]).is(0, &text[..100_000]);
+    serving.call(&["--file", file.to_str().unwrap()]).is(0, &text);
+    run_with(&["call", &serving.url], text.as_bytes()).is(0, &text);
+    // Through a command that writes while it reads, and on a bad link.
+    let serving = Serving::start(&["--loss", "5%", "--", "tr", "a-z", "A-Z"]);
+    let done = run_with(&["call", &serving.url, "--loss", "5%"], text.as_bytes());
+    done.is(0, &text.to_uppercase());
+    let report = run_with(&["call", &serving.url, "--json"], text.as_bytes()).json();
+    assert_eq!(report["body"], text.to_uppercase());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use unavez::ipc::{ServiceUrl, Target};
-use unavez::protocol::{BODY_MAX, Note};
+use unavez::protocol::Note;
 use unavez::{CallError, Conclusion, IpcClient, Options, RawMsg};
 
 use crate::Result;
@@ -35,7 +35,7 @@ Examples:
 pub(crate) struct Args {
     /// unavez://HOST:PORT/NAME
     url: ServiceUrl,
-    /// The request, 1072 bytes at most [default: what the standard input holds]
+    /// The request, 64 MiB at most, or what the daemon takes [default: what the standard input holds]
     body: Option<OsString>,
     /// Take the request from a file
     #[arg(long, conflicts_with = "body")]
@@ -68,7 +68,6 @@ pub(crate) struct Args {
 type Outcome = std::result::Result<RawMsg, CallError>;
 
 pub(crate) fn run(args: &Args) -> Result {
-    let request = args.flag(RawMsg::new(args.body()?).timeout(args.timeout));
     let (at, name) = look_up(&args.url)?;
     let options = Options { trace: args.trace, link: args.faults.link(), ..Options::default() };
     let site = match args.attach.site() {
@@ -80,6 +79,8 @@ pub(crate) fn run(args: &Args) -> Result {
         }
         None => net::client_site(at, options)?,
     };
+    let body = args.body(site.config().message_max)?;
+    let request = args.flag(RawMsg::new(body).timeout(args.timeout));
     let began = Instant::now();
     let outcome = IpcClient::new(&site, Target::Name { at, name }).call(request);
     let took = began.elapsed();
@@ -111,11 +112,12 @@ impl Args {
         request
     }
 
-    fn body(&self) -> Result<Vec<u8>> {
+    /// The request, if it has no more bytes than this.
+    fn body(&self, most: usize) -> Result<Vec<u8>> {
         // One byte more shows that it is too long.
         let read = |from: &mut dyn Read| {
             let mut body = Vec::new();
-            from.take(BODY_MAX as u64 + 1).read_to_end(&mut body).map(|_| body)
+            from.take(most as u64 + 1).read_to_end(&mut body).map(|_| body)
         };
         let body = match (&self.body, &self.file) {
             (Some(body), _) => body.clone().into_vec(),
@@ -129,9 +131,9 @@ impl Args {
                 read(&mut io::stdin())?
             }
         };
-        match body.len() <= BODY_MAX {
+        match body.len() <= most {
             true => Ok(body),
-            false => Err(format!("the request is longer than {BODY_MAX} bytes").into()),
+            false => Err(format!("the request is longer than {most} bytes").into()),
         }
     }
 }
