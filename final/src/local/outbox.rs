@@ -137,7 +137,11 @@ impl Outbox {
                     return Ok(self.flush()? | ring);
                 }
                 Err(Unsent::Full) => {}
-                Err(Unsent::Broken(broken)) => return Err(broken),
+                Err(Unsent::Broken(broken)) => {
+                    // It has not left, and never will.
+                    self.numbers.insert(number);
+                    return Err(broken);
+                }
             }
         }
         self.numbers.insert(number);

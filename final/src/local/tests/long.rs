@@ -8,7 +8,7 @@ use super::super::outbox::{Order, Outbox};
 use super::super::parts::{Came, LONG_MAX, Message, Part, Parts};
 use super::super::room::Room;
 use super::super::{Channel, HEADER_MAX, MESSAGE_MAX};
-use super::{each, shm};
+use super::{each, shm, sysv};
 
 /// Bodies that the receiver of these tests takes, and how many bytes of messages.
 const BODY_MAX: usize = 2 << 20;
@@ -201,6 +201,20 @@ fn what_was_not_taken_whole_is_known() {
         let last = receiver.receive_all(&mut outbox);
         assert_eq!((firsts(&last), outbox.untaken()), (vec![3, 4], HashSet::new()));
     });
+}
+
+/// The queue is gone when something is put into it: the other side has never acted on that.
+#[test]
+fn what_cannot_leave_was_not_taken() {
+    let state = tempfile::tempdir().unwrap();
+    let (daemon, process) = sysv(state.path());
+    let mut outbox = Outbox::new(process).logged();
+    let mut receiver = Receiver::new(daemon);
+    outbox.push(&[1]).unwrap();
+    assert_eq!(receiver.receive(), Some(vec![1]));
+    outbox.channel().remove();
+    assert!(outbox.push(&[2]).is_err());
+    assert_eq!(outbox.untaken(), HashSet::from([2]));
 }
 
 fn part(number: u64, total: usize, bytes: &[u8]) -> Vec<u8> {
