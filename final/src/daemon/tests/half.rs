@@ -107,7 +107,7 @@ fn client(site: &Site) -> IpcClient {
 /// The next daemon takes as much. (What the protocol says to that shows that it was asked.)
 fn next(host: &mut Host) {
     let mut options = host.options();
-    options.config.reply_max = protocol::BODY_MAX;
+    options.config.message_max = protocol::BODY_MAX;
     host.daemon = Some(super::Daemon::start_with(options, BODY_MAX).unwrap());
 }
 
@@ -203,7 +203,7 @@ fn what_is_too_long_for_the_next_daemon_ends() {
     let client = client(&site);
     let long = client.send_request(request()).unwrap();
     drop(daemon);
-    host.start(|_| {});
+    host.start(|options| options.config.message_max = protocol::BODY_MAX);
     assert_eq!(client.receive_reply_of(long), Err(asked()));
     let at_once = client.send_request(vec![0; protocol::BODY_MAX + 1]);
     assert_eq!(at_once, Err(SendError::Refused(protocol::SendError::TooLong)));

@@ -50,7 +50,7 @@ impl Host {
     fn with_bodies(body_max: usize, change: impl FnOnce(&mut Options)) -> Host {
         let mut host = Host { daemon: None, place: tempfile::tempdir().unwrap() };
         let mut options = host.options();
-        options.config.reply_max = BODY_MAX;
+        options.config.message_max = BODY_MAX;
         change(&mut options);
         host.daemon = Some(Daemon::start_with(options, body_max).unwrap());
         host
