@@ -89,7 +89,8 @@ fn a_daemon_without_descriptors_lives() {
     assert!(hear(last).starts_with(b"UVld"));
     drop(crowd);
     let socket = open(&place).unwrap();
-    send(&socket, b"?", SendFlags::NOSIGNAL).unwrap();
+    // It may be told before it says anything: not all of the crowd are known to be gone yet.
+    let _ = send(&socket, b"?", SendFlags::NOSIGNAL);
     assert!(hear(&socket).starts_with(b"UVld"));
 }
 

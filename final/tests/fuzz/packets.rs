@@ -76,18 +76,39 @@ impl Known {
         Ok(packet)
     }
 
+    /// The first packet of a request of 3,000 bytes.
+    pub(crate) fn large_request(&self, input: &mut Unstructured) -> Result<Packet> {
+        let client = ClientId { site: SiteId(11), epoch: EPOCH, port: ClientPort(4) };
+        let (server, seq) = (self.server(input)?, seq(input)?);
+        let (floor, token) = (floor(input, seq)?, self.token(input)?);
+        let (predecessor, patience, rto, max_reply, hash) = (0, 5_000, 200, 1000, 1);
+        let kind = Kind::Request { floor, predecessor, patience, rto, max_reply, hash, token };
+        let body = [&3000_u32.to_be_bytes(), &[b'x'; 1000][..]].concat().into();
+        Ok(Packet { flags: Flags::BEGINS, attempt: 1, client, server, seq, kind, body })
+    }
+
+    /// What follows it.
+    pub(crate) fn rest_of(packet: &Packet, wrong: bool) -> Fragment {
+        let whole = vec![b'x'; 3000];
+        let mut body = [&whole[1000..], &crc32c::crc32c(&whole).to_be_bytes()].concat();
+        body[0] ^= u8::from(wrong);
+        Fragment { tag: packet.tag(), serial: 1, offset: 1000, asks: true, body: body.into() }
+    }
+
     /// A piece of a large message that a packet began, right or not.
     pub(crate) fn fragment(&self, input: &mut Unstructured) -> Result<Option<Fragment>> {
         let Ok((tag, len)) = input.choose(&self.begun).copied() else { return Ok(None) };
-        let mut whole = vec![b'x'; len as usize];
+        // Of the longest only what a fragment can reach is made.
+        let mut whole = vec![b'x'; len.min(100_000) as usize];
         whole.extend(crc32c::crc32c(&whole).to_be_bytes());
         let end = whole.len() as u32;
-        let offset: u32 = *input.choose(&[1068, 0, 900, 2268, 3468, 1 << 30])?;
-        let to = offset.saturating_add(*input.choose(&[1200, 300, 60_000])?).min(end);
+        let offset: u32 = *input.choose(&[1068, 1068, 1068, 0, 900, 2268, 3468, 1 << 30])?;
+        let to = offset.saturating_add(*input.choose(&[1200, 60_000, 300, 60_000])?).min(end);
         let from = (offset as usize).min(to as usize);
         let mut body = whole[from..to as usize].to_vec();
-        if body.is_empty() || input.ratio(1, 16)? {
-            body.push(7);
+        match body.first_mut() {
+            None => body.push(7),
+            Some(first) => *first ^= u8::from(input.ratio(1, 4)?),
         }
         let serial = *input.choose(&[1, 2, 3, 4, u32::MAX])?;
         let (asks, body) = (input.arbitrary()?, body.into());

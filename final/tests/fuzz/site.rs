@@ -101,7 +101,8 @@ impl World {
             19..=21 => self.a_service_takes(input),
             22 | 23 => self.a_service_answers(input),
             24 => self.a_process_ends(input),
-            26..=28 => self.a_fragment_comes(input),
+            26 => self.a_fragment_comes(input),
+            27 | 28 => self.a_large_request_comes(input),
             _ => self.a_packet_is_not_sent(input),
         }
     }
@@ -130,6 +131,22 @@ impl World {
             }
         }
         self.receive(from, datagram);
+        Ok(())
+    }
+
+    /// From somebody who has a token, and its rest in one piece, right or not.
+    fn a_large_request_comes(&mut self, input: &mut Unstructured) -> Result<()> {
+        let from = address(input)?;
+        let packet = self.known.large_request(input)?;
+        let rest = Known::rest_of(&packet, input.ratio(1, 3)?);
+        for encode in [&|to: &mut Vec<u8>| packet.encode(to), &|to: &mut Vec<u8>| rest.encode(to)]
+            as [&dyn Fn(&mut Vec<u8>); 2]
+        {
+            let mut datagram = Vec::new();
+            encode(&mut datagram);
+            self.receive(from, datagram);
+            self.act();
+        }
         Ok(())
     }
 
