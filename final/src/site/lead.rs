@@ -82,6 +82,8 @@ pub(crate) struct Door<I, S> {
 pub(crate) struct Crew<E> {
     leader: Option<Leader<E>>,
     followers: Vec<Follower<E>>,
+    /// What followers slept on before, for those that come.
+    beds: Vec<Arc<Condvar>>,
     /// This follower was called to lead and has not looked yet.
     called: Option<u64>,
     background: Background,
@@ -125,6 +127,7 @@ impl<E> Default for Crew<E> {
         Crew {
             leader: None,
             followers: Vec::new(),
+            beds: Vec::new(),
             called: None,
             background: Background::Resting,
             changes: 0,
@@ -277,7 +280,7 @@ impl<I: Inside, S: Sleep> Door<I, S> {
     ) -> MutexGuard<'a, I> {
         // What `look` did may be due earlier than others sleep, or be what they wait for.
         self.settle(&mut inside);
-        let wake = Arc::new(Condvar::new());
+        let wake = inside.crew().beds.pop().unwrap_or_default();
         inside.crew().followers.push(Follower { who, waits_for, wake: Arc::clone(&wake) });
         let mut inside = match until.map(|until| until.saturating_sub(self.sleep.now())) {
             None => wake.wait(inside).expect(UNBROKEN),
@@ -286,6 +289,7 @@ impl<I: Inside, S: Sleep> Door<I, S> {
         let crew = inside.crew();
         crew.followers.retain(|follower| follower.who != who);
         crew.called = crew.called.filter(|called| *called != who);
+        crew.beds.push(wake);
         inside
     }
 
