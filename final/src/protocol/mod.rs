@@ -38,6 +38,6 @@ pub use kind::{Credit, Fate, Flags, Grant, Kind, Ran, Reason, Token};
 pub use note::{Counters, Note};
 pub use outcome::{NotExecuted, Outcome, SendError, Unknown};
 pub use site::{Action, Call, Entries, Incoming, Now, ProcessId, Request, Site, Target, Time};
-pub(crate) use table::Table;
+pub(crate) use table::{NumberedTable, Table};
 pub use timers::{Timer, Timers};
 pub use wire::{BODY_MAX, DATAGRAM_MAX, HEADER_MAX, Packet, UNLIMITED, WireError};

@@ -1,10 +1,36 @@
 //! The hash tables of a site: keyed anew in each, for strangers choose what is looked up in them.
 
 use std::cell::Cell;
-use std::hash::Hash;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// A hash table.
-pub(crate) type Table<K, V> = std::collections::HashMap<K, V, ahash::RandomState>;
+pub(crate) type Table<K, V> = HashMap<K, V, ahash::RandomState>;
+
+/// A hash table for what this site itself numbers, so that nobody else chooses what is looked up:
+/// neighbours in number are neighbours in memory, and what comes in turn is found where the one before it
+/// was.
+pub(crate) type NumberedTable<K, V> = HashMap<K, V, BuildHasherDefault<Number>>;
+
+/// The number itself, but for the seven bits by which the table tells neighbours apart.
+#[derive(Debug, Default)]
+pub(crate) struct Number(u64);
+
+impl Hasher for Number {
+    fn finish(&self) -> u64 {
+        const PLACE: u64 = u64::MAX >> 7;
+        // Whatever is odd and has no pattern: the golden ratio.
+        (self.0 & PLACE) | (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) & !PLACE)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = (self.0 << 8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}
 
 /// A hash table that knows which entry was used least recently; and finds the one that it found last
 /// without a search, for one event asks for the same entry again and again.
@@ -160,6 +186,20 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
+
+    /// Numbers in turn are in turn in the table, and most of those in one place are told apart.
+    #[test]
+    fn neighbours_are_neighbours() {
+        let hash = |number: u64| {
+            let mut hasher = Number::default();
+            number.hash(&mut hasher);
+            hasher.finish()
+        };
+        let table: NumberedTable<u64, u64> = (0..1000).map(|number| (number, number)).collect();
+        assert!((0..1000).all(|number| table[&number] == number && hash(number) & 1023 == number));
+        let marks: std::collections::BTreeSet<u64> = (0..16).map(|it| hash(it) >> 57).collect();
+        assert!(marks.len() > 12, "{marks:?}");
+    }
 
     /// A hundred thousand random uses of few keys, beside a list that is searched.
     #[test]

@@ -13,7 +13,9 @@ use bytes::Bytes;
 
 use super::lead::Crew;
 use crate::ipc::{CallError, SendError};
-use crate::protocol::{Call, CallId, Counters, Entries, Outcome, ServerPort, SiteId, Table};
+use crate::protocol::{
+    Call, CallId, Counters, Entries, NumberedTable, Outcome, ServerPort, SiteId, Table,
+};
 
 /// Names a client of this process, whichever its site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,14 +65,14 @@ pub(crate) type End = Result<Bytes, CallError>;
 pub(crate) struct Desk {
     pub(crate) crew: Crew<Event>,
     /// Calls of which no thread has taken the outcome.
-    calls: Table<Call, Open>,
-    clients: Table<ClientNumber, Client>,
+    calls: NumberedTable<Call, Open>,
+    clients: NumberedTable<ClientNumber, Client>,
     /// Calls in the hands of a thread that are not wanted any more.
     cancelled: Table<CallId, ServerPort>,
     /// Ports that are open; `false` when they take no more.
-    ports: Table<ServerPort, bool>,
+    ports: NumberedTable<ServerPort, bool>,
     /// Jobs for which a thread waits; `None` while they are not done.
-    jobs: Table<Serial, Option<Result<Done, SendError>>>,
+    jobs: NumberedTable<Serial, Option<Result<Done, SendError>>>,
     last_job: u64,
     pub(super) stopped: bool,
 }
