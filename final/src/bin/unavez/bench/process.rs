@@ -18,8 +18,8 @@ use super::space::Space;
 use crate::Result;
 use crate::net::Stop;
 
-/// After how long without a word something is wrong.
-const HANGS_AFTER: Duration = Duration::from_secs(120);
+/// After how long without a word something is wrong: longer than any message takes.
+const HANGS_AFTER: Duration = Duration::from_secs(600);
 /// How long a process may take to end by itself.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
 /// What is said when a person stops the bench.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use unavez::attached::{self, Kind};
 use unavez::{IpcClient, IpcServer, Options, RawMsg, Site, SiteError};
@@ -36,6 +37,9 @@ fn site(contender: Contender, ip: IpAddr, daemon: Option<&Path>) -> Result<Site>
     Ok(Site::attach_with(attached::Options { socket, channel })?)
 }
 
+/// How long a call may take: the longest message on a slow wire takes some time.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 pub(super) struct Caller {
     client: IpcClient,
 }
@@ -53,16 +57,15 @@ impl Caller {
 
 impl Peer for Caller {
     fn exchange(&mut self, message: &Message) -> Result<()> {
-        let reply = self.client.call(message.body())?;
+        let reply = self.client.call(request(message))?;
         Ok(message.check(reply.body().len())?)
     }
 
     fn pipeline(&mut self, message: &Message, calls: usize, open: usize) -> Result<()> {
-        let body = message.body();
         let (mut sent, mut done) = (0, 0);
         while done < calls {
             while sent < calls.min(done + open) {
-                self.client.send_request(RawMsg::new(body.clone()))?;
+                self.client.send_request(request(message))?;
                 sent += 1;
             }
             let (_, reply) = self.client.receive_reply()?;
@@ -71,4 +74,8 @@ impl Peer for Caller {
         }
         Ok(())
     }
+}
+
+fn request(message: &Message) -> RawMsg {
+    RawMsg::new(message.body()).timeout(PATIENCE)
 }
