@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::inside::{Inside, Stage};
-use super::limits::{LAST_MAX, TURN_MAX, WAITING_MAX};
+use super::limits::{LAST_MAX, PART_COST, TURN_MAX, WAITING_MAX};
 use super::long::Long;
 use super::process::Hands;
 use crate::clock;
@@ -45,7 +45,8 @@ impl Inside {
         }
         self.make_up(id);
         self.catch_up(id);
-        for read in 0..=TURN_MAX {
+        let mut left = TURN_MAX;
+        loop {
             let stops = self.stage() != Stage::Runs;
             let Some(process) = self.processes.get_mut(&id) else { return Ok(Turn::Done) };
             // What is not read now was not taken: it will ring when it has read what waits for it, or
@@ -54,7 +55,7 @@ impl Inside {
                 process.rest();
                 return Ok(Turn::Done);
             }
-            if read == TURN_MAX {
+            if left == 0 {
                 process.rest();
                 return Ok(Turn::More);
             }
@@ -62,10 +63,10 @@ impl Inside {
                 process.rest();
                 return Ok(if process.may_sleep()? { Turn::Done } else { Turn::More });
             };
+            left = left.saturating_sub(if came == Came::Part { PART_COST } else { 1 });
             self.hear(id, came)?;
             self.follow();
         }
-        Ok(Turn::More)
     }
 
     /// A process is gone: all that is left in its channel is read first (R28).

@@ -18,6 +18,9 @@ pub(super) const WAITING_MAX: usize = 256;
 pub(super) const LINES_MAX: usize = 128;
 /// How many messages of one process are read in a turn; then it is the others' turn.
 pub(super) const TURN_MAX: usize = 32;
+/// As how many of these a part of a long message counts, for it takes so much longer: half a ring of parts
+/// is a turn, and fills again while others have theirs.
+pub(super) const PART_COST: usize = 8;
 /// How many messages of a process are read at its end (R28): as many as any channel holds.
 pub(super) const LAST_MAX: usize = 4096;
 /// While datagrams come one by one, Receive looks for a second behind the first once in so many times.
