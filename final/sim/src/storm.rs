@@ -113,8 +113,8 @@ impl Maker {
             calls_max: if tight { self.pick(&[16, 400]) } else { 4096 },
             ports_max: self.pick(&[1, 2, 128]),
             message_max: self.pick(&[40, 64]) * BODY_MAX,
-            building_max: if tight { 80 * BODY_MAX } else { 1 << 24 },
-            building_per_address_max: if tight { 64 * BODY_MAX } else { 1 << 24 },
+            building_max: if tight { 90 * BODY_MAX } else { 1 << 24 },
+            building_per_address_max: if tight { 72 * BODY_MAX } else { 1 << 24 },
             credit_max: self.pick(&[131_072, 1 << 20]),
             // So few that some strangers are taken for evicted ones.
             evicted_len: self.pick(&[8, 64, 4096]),

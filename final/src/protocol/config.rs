@@ -4,6 +4,7 @@ use super::broken::Broken;
 use std::time::Duration;
 
 use super::fragments::{DATAGRAM_LARGEST, MESSAGE_LARGEST};
+use super::server::HALF_BUILT_LEN;
 use super::wire::{BODY_MAX, UNLIMITED};
 
 /// The bytes in which evicted clients are usually remembered (R35): 13 million of them before one
@@ -87,8 +88,8 @@ pub struct Config {
     pub name_max: usize,
     /// The longest request and the longest reply, in bytes (R32, R40).
     pub message_max: usize,
-    /// How many bytes the large requests have that are half built, all together (R43), and those from
-    /// one IP address.
+    /// How many bytes the large requests take that are half built, all together (R43), and those from
+    /// one IP address. Each takes up to 8 KiB more than it will have.
     pub building_max: usize,
     /// See there.
     pub building_per_address_max: usize,
@@ -225,7 +226,8 @@ impl Config {
         assert!(self.port_life.as_millis() < u128::from(u32::MAX), "a reply carries it in ms");
         assert!((BODY_MAX..=MESSAGE_LARGEST).contains(&self.message_max), "a gibibyte at most");
         assert!(self.credit_max >= 2 * DATAGRAM_LARGEST, "two datagrams, so that none waits");
-        assert!(self.message_max <= self.building_per_address_max);
+        let longest = self.message_max + HALF_BUILT_LEN;
+        assert!(longest <= self.building_per_address_max, "the longest request can be built");
         assert!(self.building_per_address_max <= self.building_max);
         // Before it stand which request it is, and how long the name is.
         assert!(self.name_max <= BODY_MAX - 12, "a name is asked for in one datagram");

@@ -27,7 +27,7 @@ use super::wire::{BODY_MAX, DATAGRAM_MAX};
 
 pub(crate) use building::Building;
 pub(crate) use outbound::Outbound;
-pub(crate) use ranges::Ranges;
+pub(crate) use ranges::{RANGES_LEN, Ranges};
 pub(crate) use wire::Whole;
 pub use wire::{FRAGMENT_HEADER, Fragment};
 

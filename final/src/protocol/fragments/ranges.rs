@@ -8,6 +8,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 pub(crate) const TOLD_MAX: usize = 64;
 /// So many are kept. What would make one more is dropped, and sent again.
 const KEPT_MAX: usize = 256;
+/// In memory, at most.
+pub(crate) const RANGES_LEN: usize = KEPT_MAX * size_of::<(u32, u32)>();
 /// Of one range, as it travels: where it begins, and where the bytes after it do.
 const RANGE_LEN: usize = 8;
 

@@ -10,15 +10,21 @@ use bytes::Bytes;
 
 use super::super::broken::Broken;
 use super::super::effects::Effects;
-use super::super::fragments::{Building, Fragment, Half, Whole, fits_first_window, tag};
+use super::super::fragments::{
+    Building, Fragment, Half, RANGES_LEN, Whole, fits_first_window, tag,
+};
 use super::super::ids::{CallId, ClientId};
 use super::super::kind::{Flags, Kind};
 use super::super::note::Note;
 use super::super::site::Time;
 use super::super::timers::Timer;
 use super::super::tombstone::Standing;
-use super::super::wire::{Packet, UNLIMITED};
+use super::super::wire::{BODY_MAX, Packet, UNLIMITED};
 use super::{Came, Server};
+
+/// What a request that is half built takes besides its own bytes, at most: it stands in a tree and is found
+/// by its tag and its timer; it keeps its newest first packet, and which ranges have come.
+pub(crate) const HALF_BUILT_LEN: usize = 2 * size_of::<HalfBuilt>() + BODY_MAX + RANGES_LEN + 768;
 
 /// A large request of which not all has come, or for which there was no room when it had.
 #[derive(Debug)]
@@ -29,7 +35,8 @@ pub(super) struct HalfBuilt {
     since: Time,
     /// Where it is counted.
     ip: IpAddr,
-    len: u32,
+    /// How much memory it is counted with.
+    takes: usize,
     body: Body,
     /// When something of it came last.
     heard: Time,
@@ -75,22 +82,19 @@ impl Server {
         out: &mut Effects,
     ) -> bool {
         let (call, ip, len) = (came.packet.call(), came.from.ip(), whole.len);
+        let takes = len as usize + HALF_BUILT_LEN;
         let from_there = self.building_per_address.get(&ip).copied().unwrap_or(0);
-        if self.building_bytes + len as usize > self.config.building_max
-            || from_there + len as usize > self.config.building_per_address_max
+        if self.building_bytes + takes > self.config.building_max
+            || from_there + takes > self.config.building_per_address_max
         {
             return false;
         }
-        self.building_bytes += len as usize;
-        *self.building_per_address.entry(ip).or_default() += len as usize;
         let mut building = Building::new(out.draw() as u32, len);
         building.insert(0, first);
         let Came { from, packet, since, .. } = came;
-        self.built_tags.insert(tag(call, packet.server, Half::Request), call);
         let (packet, heard) = (packet.clone(), out.now.running);
         let body = Body::Building(building);
-        self.half_built.insert(call, HalfBuilt { packet, from, since, ip, len, body, heard });
-        self.handle_half_built(call, out);
+        self.keep(call, HalfBuilt { packet, from, since, ip, takes, body, heard }, out);
         true
     }
 
@@ -147,7 +151,7 @@ impl Server {
         self.handle_request(Came { from, packet: &packet, valid: true, since }, out);
         if matches!(self.standing(call), Standing::New | Standing::Beyond) {
             it.body = Body::Whole(whole);
-            self.keep_half_built(call, it, out);
+            self.keep(call, it, out);
         }
     }
 
@@ -157,9 +161,9 @@ impl Server {
         self.build(Came { from, packet: &packet, valid: true, since }, out);
     }
 
-    fn keep_half_built(&mut self, call: CallId, it: HalfBuilt, out: &mut Effects) {
-        self.building_bytes += it.len as usize;
-        *self.building_per_address.entry(it.ip).or_default() += it.len as usize;
+    fn keep(&mut self, call: CallId, it: HalfBuilt, out: &mut Effects) {
+        self.building_bytes += it.takes;
+        *self.building_per_address.entry(it.ip).or_default() += it.takes;
         self.built_tags.insert(tag(call, it.packet.server, Half::Request), call);
         self.half_built.insert(call, it);
         self.handle_half_built(call, out);
@@ -170,9 +174,9 @@ impl Server {
         let it = self.half_built.remove(&call)?;
         out.timers.cancel(Timer::HalfBuilt(call));
         self.built_tags.remove(&tag(call, it.packet.server, Half::Request));
-        self.building_bytes -= it.len as usize;
+        self.building_bytes -= it.takes;
         if let Some(bytes) = self.building_per_address.get_mut(&it.ip) {
-            *bytes -= it.len as usize;
+            *bytes -= it.takes;
             if *bytes == 0 {
                 self.building_per_address.remove(&it.ip);
             }

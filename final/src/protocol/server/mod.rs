@@ -29,6 +29,7 @@ use super::timers::Timer;
 use super::token::Tokens;
 use super::tombstone::{Record, Tombstone};
 use super::wire::Packet;
+pub(crate) use build::HALF_BUILT_LEN;
 use build::HalfBuilt;
 use forget::Ripe;
 
@@ -53,7 +54,7 @@ pub(crate) struct Server {
     /// Large requests of which not all has come, by call, and by the tag of their fragments.
     half_built: BTreeMap<CallId, HalfBuilt>,
     built_tags: Table<u64, CallId>,
-    /// The bytes that these will have, all together and by address (R43).
+    /// The bytes that these will take, all together and by address (R43).
     building_bytes: usize,
     building_per_address: Table<IpAddr, usize>,
     ports: Table<ServerPort, Port>,
