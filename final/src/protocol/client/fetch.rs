@@ -151,12 +151,11 @@ impl Client {
 
     /// Says what has come of the reply, and waits for more.
     pub(super) fn send_fetch(&mut self, call: Call, stalled: bool, out: &mut Effects) {
-        let Some(open) = self.calls.get(&call) else { return };
-        let to = open.to;
-        let (Some(it), Some(building)) = (open.stage.on_the_wire().copied(), &open.building) else {
-            return;
-        };
         let further = self.config.credit_max / self.fetched.len().max(1);
+        let Some(open) = self.calls.get_mut(&call) else { return };
+        let to = open.to;
+        let on_the_wire = open.stage.on_the_wire().copied();
+        let (Some(it), Some(building)) = (on_the_wire, &mut open.building) else { return };
         let (credit, body) = building.credit(further, out.room, stalled);
         let peer = *self.peer(&to);
         let kind = Kind::Fetch { floor: 0, token: peer.token, credit };

@@ -1,12 +1,14 @@
 //! A message that is half built.
 //!
-//! Invariant: never more memory than the message has bytes, and its checksum.
+//! Invariant: never more memory than the message has bytes, and its checksum; and none is written further
+//! on than its sender may go, who could have all of it filled with zeros by one piece.
 
 use bytes::Bytes;
 
 use super::super::broken::Broken;
 use super::super::config::Config;
 use super::super::kind::Credit;
+use super::FIRST_GRANTED;
 use super::ranges::Ranges;
 use super::wire::{Fragment, TRAILER};
 
@@ -18,6 +20,8 @@ pub(crate) struct Building {
     len: u32,
     bytes: Vec<u8>,
     have: Ranges,
+    /// So far its sender may go, as far as it was told.
+    granted: u32,
     /// The last that was sent of what has come.
     newest: u32,
     /// Over so many bytes.
@@ -30,7 +34,8 @@ impl Building {
     pub(crate) fn new(number: u32, len: u32) -> Building {
         // No page of it is taken before something is written there.
         let bytes = Vec::with_capacity((len + TRAILER) as usize);
-        Building { number, len, bytes, have: Ranges::default(), newest: 0, sum: 0, summed: 0 }
+        let (have, granted) = (Ranges::default(), FIRST_GRANTED);
+        Building { number, len, bytes, have, granted, newest: 0, sum: 0, summed: 0 }
     }
 
     /// How many bytes the message has.
@@ -47,7 +52,7 @@ impl Building {
     /// These bytes of it came.
     pub(crate) fn insert(&mut self, offset: u32, piece: &[u8]) {
         let Some(end) = offset.checked_add(piece.len() as u32) else { return };
-        if end > self.len + TRAILER || !self.have.insert(offset, end) {
+        if end > self.granted.min(self.len + TRAILER) || !self.have.insert(offset, end) {
             return;
         }
         let (from, to) = (offset as usize, end as usize);
@@ -86,8 +91,9 @@ impl Building {
     }
 
     /// What is said of it: it may go on by so many bytes.
-    pub(crate) fn credit(&self, further: usize, room: usize, stalled: bool) -> (Credit, Bytes) {
+    pub(crate) fn credit(&mut self, further: usize, room: usize, stalled: bool) -> (Credit, Bytes) {
         let granted = self.have.prefix().saturating_add(clamped(further));
+        self.granted = self.granted.max(granted);
         let room = clamped(room);
         let credit = Credit { building: self.number, newest: self.newest, granted, room, stalled };
         (credit, self.have.encode())
@@ -96,4 +102,28 @@ impl Building {
 
 fn clamped(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// R42: a sender goes on no further than it may. What lies behind is not taken, and no memory written.
+    #[test]
+    fn what_was_not_granted_is_not_taken() {
+        let mut building = Building::new(1, 1 << 20);
+        building.insert(0, &[7; 1000]);
+        building.insert(FIRST_GRANTED - 1, &[7; 2]);
+        building.insert((1 << 20) + 3, &[7]);
+        assert_eq!((building.bytes.len(), building.have.iter().count()), (1000, 1));
+        let (credit, _) = building.credit(100_000, 0, false);
+        assert_eq!(credit.granted, 101_000);
+        building.insert(100_999, &[7]);
+        building.insert(101_000, &[7]);
+        assert_eq!((building.bytes.len(), building.have.iter().count()), (101_000, 2));
+        // What was granted once is not taken back, as the sender may be on its way there.
+        building.credit(0, 0, false);
+        building.insert(100_990, &[7; 9]);
+        assert_eq!(building.have.iter().last(), Some((100_990, 101_000)));
+    }
 }

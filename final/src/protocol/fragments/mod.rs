@@ -47,6 +47,8 @@ pub(crate) enum Half {
 
 /// How many bytes of a large message its first packet carries.
 const FIRST: usize = BODY_MAX - Whole::LEN;
+/// So far its sender may go before it has heard of a credit.
+const FIRST_GRANTED: u32 = (FIRST + FIRST_WINDOW * DATAGRAM_MAX) as u32;
 
 /// Whether all of it leaves at once: then what it is answered with says that it has arrived, and only
 /// what is missing is worth a word.

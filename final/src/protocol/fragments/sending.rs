@@ -11,11 +11,10 @@ use super::super::broken::Broken;
 use super::super::config::Config;
 use super::super::kind::Credit;
 use super::super::site::Time;
-use super::super::wire::DATAGRAM_MAX;
 use super::path::Path;
 use super::ranges::Ranges;
 use super::wire::TRAILER;
-use super::{FIRST, FIRST_WINDOW, Fragment};
+use super::{FIRST, FIRST_GRANTED, Fragment};
 
 /// What was sent so much later and has arrived says that this has not (RFC 9002, section 6.1.1).
 const REORDERED_MAX: u32 = 3;
@@ -60,7 +59,6 @@ impl Flight {
 impl Sending {
     /// A message whose first bytes a packet carries.
     pub(super) fn new(tag: u64, to: SocketAddr, body: Bytes) -> Sending {
-        let first_window = (FIRST + FIRST_WINDOW * DATAGRAM_MAX) as u32;
         Sending {
             to,
             tag,
@@ -70,7 +68,7 @@ impl Sending {
             lost: VecDeque::new(),
             flying: VecDeque::new(),
             have: Ranges::default(),
-            granted: first_window,
+            granted: FIRST_GRANTED,
             serial: 0,
             unasked: 0,
             building: None,

@@ -126,8 +126,8 @@ impl Server {
     /// What has come of it, to where its first packet came from.
     fn send_credit(&mut self, call: CallId, attempt: u32, stalled: bool, out: &mut Effects) {
         let further = self.config.credit_max / self.half_built.len().max(1);
-        let Some(it) = self.half_built.get(&call) else { return };
-        let Body::Building(building) = &it.body else { return };
+        let Some(it) = self.half_built.get_mut(&call) else { return };
+        let Body::Building(building) = &mut it.body else { return };
         let (credit, body) = building.credit(further, out.room, stalled);
         let (client, server, seq) = (call.client, it.packet.server, call.seq);
         let (flags, kind) = (Flags::NONE, Kind::Credit { credit });
