@@ -3,7 +3,7 @@
 use super::broken::Broken;
 use std::time::Duration;
 
-use super::fragments::{DATAGRAM_LARGEST, MESSAGE_LARGEST};
+use super::fragments::{DATAGRAM_LARGEST, MESSAGE_LARGEST, Outbound};
 use super::server::HALF_BUILT_LEN;
 use super::wire::{BODY_MAX, UNLIMITED};
 
@@ -188,13 +188,15 @@ impl Config {
     }
 
     /// The most memory that the tables hold for other sites, in bytes, bodies included: tombstones
-    /// with their windows, records, and the memory of evicted clients.
+    /// with their windows, records, large messages in both directions, and the memory of evicted clients.
     pub fn memory_max(&self) -> usize {
+        let large = self.records_max.min(self.bytes_max / BODY_MAX);
         self.clients_max * super::tombstone::TOMBSTONE_LEN
             + (self.windows_sum_max / 8) as usize
             + self.records_max * super::tombstone::RECORD_LEN
             + self.bytes_max
             + self.building_max
+            + Outbound::memory_max(large, self.bytes_max)
             + self.evicted_len
     }
 

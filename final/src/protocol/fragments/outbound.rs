@@ -14,12 +14,19 @@ use super::super::table::Table;
 use super::super::wire::{DATAGRAM_MAX, HEADER_MAX};
 use super::DATAGRAM_LARGEST;
 use super::path::Path;
-use super::ranges::Ranges;
+use super::ranges::{RANGES_LEN, Ranges};
 use super::sending::Sending;
 use super::wire::TRAILER;
 
 /// So many addresses are worth remembering.
 const PATHS_MAX: usize = 4096;
+/// The bytes of a path and its place in the table.
+const PATH_LEN: usize = 2 * size_of::<Path>() + 128;
+/// The bytes of a message on its way, with its places in the tables and in turn, a way of its own and the
+/// ranges that have arrived; without what is in flight of it.
+const SENDING_LEN: usize = 2 * size_of::<Sending>() + 64 + PATH_LEN + RANGES_LEN;
+/// What is in flight, and what of it is lost, takes no more than this part of the bytes that they are.
+const IN_FLIGHT: usize = 8;
 
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
@@ -28,6 +35,11 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
+    /// How many bytes are held at most for so many messages on their way, of so many bytes together.
+    pub(crate) fn memory_max(messages: usize, bytes: usize) -> usize {
+        PATHS_MAX * PATH_LEN + messages * SENDING_LEN + bytes / IN_FLIGHT
+    }
+
     /// How many messages are on their way. (Of one that has arrived it is only known that it has.)
     pub(crate) fn len(&self) -> usize {
         self.sending.values().filter(|it| !it.is_done()).count()
