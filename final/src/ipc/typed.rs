@@ -281,13 +281,14 @@ fn decode<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     const K: usize = 1 << 10;
     const M: usize = 1 << 20;
     let claimed = CLAIMED.saturating_mul(body.len());
-    match claimed {
-        ..=4096 => decode_within::<T, { 4 * K }>(body),
-        ..=65_536 => decode_within::<T, { 64 * K }>(body),
-        ..=1_048_576 => decode_within::<T, M>(body),
-        ..=16_777_216 => decode_within::<T, { 16 * M }>(body),
-        ..=268_435_456 => decode_within::<T, { 256 * M }>(body),
-        _ => decode_within::<T, { u32::MAX as usize }>(body),
+    let fits = |limit: usize| claimed <= limit;
+    match () {
+        () if fits(4 * K) => decode_within::<T, { 4 * K }>(body),
+        () if fits(64 * K) => decode_within::<T, { 64 * K }>(body),
+        () if fits(M) => decode_within::<T, M>(body),
+        () if fits(16 * M) => decode_within::<T, { 16 * M }>(body),
+        () if fits(256 * M) => decode_within::<T, { 256 * M }>(body),
+        () => decode_within::<T, { u32::MAX as usize }>(body),
     }
 }
 

@@ -107,14 +107,14 @@ impl Server {
         let Some(call) = self.built_tags.get(&fragment.tag).copied() else { return false };
         let Some(it) = self.half_built.get_mut(&call) else { return false };
         it.heard = out.now.running;
-        let complete = match &mut it.body {
+        let (complete, len) = match &mut it.body {
             Body::Building(building) => {
                 building.take(fragment);
-                building.is_complete(&self.config)
+                (building.is_complete(&self.config), building.len())
             }
             Body::Whole(_) => return true,
         };
-        if complete && !fits_first_window(it.len) || !complete && fragment.asks {
+        if complete && !fits_first_window(len) || !complete && fragment.asks {
             self.send_credit(call, 0, false, out);
         }
         if complete {
