@@ -5,11 +5,13 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use unavez::protocol::{Broken, Config, Epoch, Fate, Grant, Kind, Note, Ran, Reason, Token};
+use unavez::protocol::{
+    Broken, Config, Credit, Epoch, Fate, Grant, Kind, Note, Ran, Reason, Token,
+};
 
 /// One of each kind, in the order of `Kind`; a kind that is missing here is a fault of the page.
-fn kinds() -> [Kind; 12] {
-    let (token, grant) = (Token::NONE, Grant::default());
+fn kinds() -> [Kind; 14] {
+    let (token, grant, credit) = (Token::NONE, Grant::default(), Credit::default());
     [
         Kind::Request {
             floor: 1,
@@ -31,6 +33,8 @@ fn kinds() -> [Kind; 12] {
         Kind::Abort { floor: 1, token },
         Kind::Aborted { fate: Fate::Maybe },
         Kind::WrongSite,
+        Kind::Credit { credit },
+        Kind::Fetch { floor: 1, token, credit },
     ]
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use unavez::protocol::{
-    BODY_MAX, ClientId, ClientPort, Config, Epoch, Flags, Kind, Packet, ServerId, ServerPort,
-    SiteId,
+    BODY_MAX, ClientId, ClientPort, Config, DATAGRAM_MAX, Epoch, FRAGMENT_HEADER, Flags, Fragment,
+    Kind, Packet, ServerId, ServerPort, SiteId,
 };
 
 fn workspace() -> PathBuf {
@@ -74,6 +74,54 @@ fn fields_of_a_packet_are_where_the_page_says() {
 }
 
 #[test]
+fn fields_of_a_fragment_are_where_the_page_says() {
+    // As for a packet.
+    let (body, asks) = (&[7; 100][..], true);
+    let fragment = Fragment { tag: 11, serial: 12, offset: 13, asks, body };
+    let bytes = fragment.header();
+    let checksum = u64::from(u32::from_be_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]));
+    let values = [0x5556, 1, 1, FRAGMENT_HEADER as u64 + 100, 1, checksum, 11, 12, 13];
+    let page = chapter("protocol.md");
+    let rows = rows(&page, "## Long messages");
+    let rows = &rows[1..];
+    assert_eq!(rows.len(), values.len());
+    let mut end = 0;
+    for (row, value) in rows.iter().zip(values) {
+        let (at, len): (usize, usize) = (row[0].parse().unwrap(), row[1].parse().unwrap());
+        assert_eq!(at, end, "{row:?}");
+        end = at + len;
+        let found = bytes[at..end].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        assert_eq!(found, value, "{row:?}");
+    }
+    assert_eq!(end, FRAGMENT_HEADER);
+}
+
+#[test]
+fn numbers_of_long_messages_are_those_of_the_code() {
+    let page = chapter("protocol.md");
+    let source = |file: &str| {
+        let folder = workspace().join("final/src/protocol/fragments");
+        fs::read_to_string(folder.join(file)).expect("it is there")
+    };
+    for (file, code, text) in [
+        ("ranges.rs", "TOLD_MAX: usize = 64;", "the lowest 64 of them"),
+        ("path.rs", "PROBES_MAX: u32 = 3;", "After 3 lost probes"),
+        ("path.rs", "smoothed * 9 / 8", "nine eighths of a round trip"),
+        ("path.rs", "WINDOW_MIN: usize = 2;", "it is two datagrams"),
+        ("path.rs", "LOSS_REDUCTION: (usize, usize) = (1, 2);", "a loss halves it"),
+        ("path.rs", "NEAR: Duration = Duration::from_millis(1);", "shorter than a millisecond"),
+        ("sending.rs", "REORDERED_MAX: u32 = 3;", "a fragment sent three later"),
+        ("mod.rs", "FIRST_WINDOW: usize = 10;", "It begins with 10 datagrams"),
+        ("mod.rs", "FIRST_WINDOW: usize = 10;", "go on for 10 datagrams of 1,200 bytes"),
+    ] {
+        assert!(source(file).contains(code), "{file}: {code}");
+        assert!(page.contains(text) || page.replace('\n', " ").contains(text), "{text}");
+    }
+    assert_eq!((BODY_MAX, DATAGRAM_MAX, Flags::BEGINS.0), (1072, 1200, 16));
+    assert!(page.contains("travels in one packet: 1,072 bytes"));
+}
+
+#[test]
 fn words_of_the_glossary_are_in_the_code() {
     let product = sources(&workspace().join("final/src"));
     let daemon = sources(&workspace().join("step6-daemon/src"));
@@ -113,16 +161,17 @@ fn tests_that_the_paper_is_held_by_exist() {
 #[test]
 fn numbers_of_the_chapter_are_those_of_the_code() {
     let page = chapter("final.md");
-    let body_max = BODY_MAX.to_string();
-    let (thousands, rest) = body_max.split_at(body_max.len() - 3);
-    assert!(page.contains(&format!("at most {thousands},{rest} bytes for now")));
     let (usual, lan) = (Config::default(), Config::lan());
+    let longest = usual.message_max >> 20;
+    assert!(page.contains(&format!("of up to [{longest} MiB](#large-messages)")));
+    assert!(page.contains(&format!("`message_max`, {longest} MiB unless you say otherwise")));
     let (mpl, lan) = (usual.packet_lifetime.as_secs(), lan.packet_lifetime.as_secs());
     assert!(
         page.contains(&format!("{mpl} seconds suit the\n  Internet; `Config::lan()` says {lan}."))
     );
     let patience = usual.patience_default.as_secs();
     assert!(page.contains(&format!("{patience} s unless said otherwise")));
+    assert!(page.contains(&format!("than the usual {patience} seconds")));
     assert_eq!(usual.heartbeat_every.as_secs(), 1, "wait up to a second more");
     assert_eq!(usual.port_life_max.as_secs(), 3600, "by default up to an hour");
 }
