@@ -158,8 +158,11 @@ impl Outbox {
     /// Sends what waits, as far as there is room. Called when the bell has rung.
     pub(crate) fn flush(&mut self) -> Result<bool, Broken> {
         let mut ring = false;
-        while !self.numbers.is_empty() {
+        loop {
             self.let_go();
+            if self.short.is_empty() && self.long.is_empty() {
+                return Ok(ring);
+            }
             for send in [Outbox::send_short, Outbox::send_part] {
                 match send(self) {
                     Ok(sleeps) => ring |= sleeps,
@@ -168,7 +171,6 @@ impl Outbox {
                 }
             }
         }
-        Ok(ring)
     }
 
     /// Takes a message back, unless all of it has left: the other side will never have it.

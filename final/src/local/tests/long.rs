@@ -215,6 +215,8 @@ fn what_cannot_leave_was_not_taken() {
     outbox.channel().remove();
     assert!(outbox.push(&[2]).is_err());
     assert_eq!(outbox.untaken(), HashSet::from([2]));
+    // It is not tried again without end.
+    assert_eq!(outbox.flush(), Ok(false));
 }
 
 fn part(number: u64, total: usize, bytes: &[u8]) -> Vec<u8> {
