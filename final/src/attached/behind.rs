@@ -37,8 +37,12 @@ impl Behind for Daemon {
         let patience_ends = patience_ends(clock::now().boot, patience);
         let target = target.clone();
         let up = Up::Ask { call: call.0, target, flags, patience_ends, max_reply };
-        let sent = self.say(&up, body.clone());
+        let may_say = self.calls.may_say(&body, flags);
+        let sent = if may_say { self.say(&up, body.clone()) } else { None };
         self.calls.asked(call, up, body, flags, patience.and_then(after), sent);
+        if !may_say {
+            self.calls.hold(call);
+        }
         Ok(call)
     }
 
@@ -137,6 +141,7 @@ impl Behind for Daemon {
     }
 
     fn act(&mut self, desk: &mut Desk) {
+        self.say_held();
         for (call, end) in self.told.ends.drain(..) {
             desk.end(call, end);
         }

@@ -3,7 +3,7 @@
 //! Invariant: each is kept as it was asked until it has ended, so that the next daemon can be asked what
 //! the last one has not seen.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::clock;
 use crate::ipc::{CallError, SiteError, after};
 use crate::local::message::Up;
+use crate::local::parts::long_bytes;
 use crate::protocol::{Call, Flags, NotExecuted, SendError, Table, Time, Unknown};
 use crate::site::desk::End;
 
@@ -27,6 +28,11 @@ pub(super) struct Calls {
     open: Table<Call, Asked>,
     /// When each is ended from here.
     due: BTreeSet<(Time, Call)>,
+    /// How many bytes count of the long ones that the daemon is asked for, and may at most.
+    long_bytes: usize,
+    long_bytes_max: usize,
+    /// Those that wait until there are fewer.
+    held: VecDeque<Call>,
     last: u64,
     /// An ordered call was lost: a copy of it may still come to its server. Those behind it would leave
     /// by a new life, whose order nobody compares with its.
@@ -58,6 +64,11 @@ impl Asked {
         }
     }
 
+    /// How many bytes count of it, if a daemon is asked for it.
+    fn long_bytes(&self) -> usize {
+        if self.sent.is_some() { long_bytes(&self.body) } else { 0 }
+    }
+
     fn not_executed(&self, why: impl Into<CallError>) -> End {
         // What may have run once cannot be said not to have run.
         if self.again { Err(CallError::Site(SiteError::Restarted)) } else { Err(why.into()) }
@@ -70,9 +81,17 @@ impl Calls {
             accept_max,
             open: Table::default(),
             due: BTreeSet::new(),
+            long_bytes: 0,
+            long_bytes_max: 0,
+            held: VecDeque::new(),
             last: 0,
             order_lost: false,
         }
+    }
+
+    /// There is a daemon, which takes so many bytes of long ones at once, and one in any case.
+    pub(super) fn allow(&mut self, long_bytes_max: u64) {
+        self.long_bytes_max = usize::try_from(long_bytes_max).unwrap_or(usize::MAX);
     }
 
     /// Names the next one.
@@ -95,7 +114,45 @@ impl Calls {
         let (cancelled, again) = (false, false);
         let asked = Asked { up, body, flags, ends, waits_until, sent, cancelled, again };
         self.due.extend(asked.due().map(|due| (due, call)));
+        self.long_bytes += asked.long_bytes();
         self.open.insert(call, asked);
+    }
+
+    /// Whether the daemon may be asked for one more. If not, it is held back, and its patience may end
+    /// at home; and ordered ones stay behind it.
+    pub(super) fn may_say(&self, body: &Bytes, flags: Flags) -> bool {
+        let bytes = long_bytes(body);
+        let passes = bytes == 0 && !flags.has(Flags::ORDERED);
+        passes || (self.held.is_empty() && self.fits(bytes))
+    }
+
+    pub(super) fn hold(&mut self, call: Call) {
+        self.held.push_back(call);
+    }
+
+    /// One that was held back, and may be asked for now.
+    pub(super) fn next_held(&mut self) -> Option<(Call, Up, Bytes)> {
+        while let Some(call) = self.held.front().copied() {
+            let next = match self.open.get(&call) {
+                Some(asked) if !self.fits(long_bytes(&asked.body)) => return None,
+                Some(asked) => Some((call, asked.up.clone(), asked.body.clone())),
+                None => None,
+            };
+            self.held.pop_front();
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
+
+    fn fits(&self, bytes: usize) -> bool {
+        bytes == 0 || self.long_bytes == 0 || self.long_bytes + bytes <= self.long_bytes_max
+    }
+
+    /// The message that asks for it from now on; `None` if none does.
+    pub(super) fn said(&mut self, call: Call, sent: Option<u64>) {
+        self.change(call, |asked| asked.sent = sent);
     }
 
     /// The message that asks for it.
@@ -103,16 +160,12 @@ impl Calls {
         self.open.get(&call)?.sent
     }
 
-    /// That message was taken back.
-    pub(super) fn unsay(&mut self, call: Call) {
-        self.change(call, |asked| asked.sent = None);
-    }
-
     /// Changes what is known of a call, and with it when it is due.
     fn change(&mut self, call: Call, change: impl FnOnce(&mut Asked)) {
         let Some(asked) = self.open.get_mut(&call) else { return };
-        let before = asked.due();
+        let (before, bytes) = (asked.due(), asked.long_bytes());
         change(asked);
+        self.long_bytes = self.long_bytes - bytes + asked.long_bytes();
         let due = asked.due();
         if let Some(before) = before {
             self.due.remove(&(before, call));
@@ -192,6 +245,8 @@ impl Calls {
             ends.push((call, end));
         }
         self.order_lost = false;
+        self.held.clear();
+        self.long_bytes = 0;
         ends.iter().for_each(|(call, _)| drop(self.open.remove(call)));
         self.plan();
         ends
@@ -206,16 +261,18 @@ impl Calls {
     ) -> Vec<(Call, End)> {
         let mut ends = Vec::new();
         for call in self.names() {
-            let Some(asked) = self.open.get_mut(&call) else { continue };
+            let Some(asked) = self.open.get(&call) else { continue };
             if asked.body.len() > longest {
                 let too_long = CallError::NotSent(SendError::TooLong.into());
                 ends.push((call, asked.not_executed(too_long)));
-                self.open.remove(&call);
+                self.remove(call);
+            } else if self.may_say(&asked.body, asked.flags) {
+                let sent = say(&asked.up, asked.body.clone());
+                self.said(call, sent);
             } else {
-                asked.sent = say(&asked.up, asked.body.clone());
+                self.hold(call);
             }
         }
-        self.plan();
         ends
     }
 
@@ -229,7 +286,7 @@ impl Calls {
         let mut ends = Vec::new();
         while let Some((due, call)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
             self.due.remove(&(due, call));
-            if let Some(asked) = self.open.remove(&call) {
+            if let Some(asked) = self.remove(call) {
                 let end = match asked.sent {
                     Some(_) if asked.cancelled => Err(Unknown::Cancelled.into()),
                     Some(_) => Err(Unknown::TimedOut.into()),
@@ -247,6 +304,7 @@ impl Calls {
 
     fn remove(&mut self, call: Call) -> Option<Asked> {
         let asked = self.open.remove(&call)?;
+        self.long_bytes -= asked.long_bytes();
         if let Some(due) = asked.due() {
             self.due.remove(&(due, call));
         }

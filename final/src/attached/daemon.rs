@@ -120,7 +120,15 @@ impl Daemon {
         if let (Some(number), Some(channel)) = (self.calls.sent(call), &mut self.channel)
             && channel.take_back(number)
         {
-            self.calls.unsay(call);
+            self.calls.said(call, None);
+        }
+    }
+
+    /// Asks for calls that were held back, as far as may be.
+    pub(super) fn say_held(&mut self) {
+        while let Some((call, up, body)) = self.calls.next_held() {
+            let sent = self.say(&up, body);
+            self.calls.said(call, sent);
         }
     }
 
@@ -198,6 +206,7 @@ impl Daemon {
         *self.whereabouts.lock().expect(UNBROKEN) = welcome.whereabouts();
         self.terms = welcome.terms;
         self.ports.allow(welcome.terms.takes_max);
+        self.calls.allow(welcome.terms.long_bytes_max);
         self.channel = Some(Channel::new(outbox, line, &welcome.terms));
         for port in self.ports.wanted() {
             self.say_own(OwnJob::Reopen(port), |serial| Up::OpenPort { serial });

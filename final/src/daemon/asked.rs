@@ -7,12 +7,11 @@ use bytes::Bytes;
 
 use super::inside::{Inside, Stage};
 use super::limits::{LAST_MAX, PART_COST, TURN_MAX, WAITING_MAX};
-use super::long::Long;
 use super::process::Hands;
 use crate::clock;
 use crate::local::Broken;
 use crate::local::message::{Answer, Down, Ended, Up, patience_left};
-use crate::local::parts::{Came, Message};
+use crate::local::parts::{Came, Message, long_bytes};
 use crate::protocol::{CallId, ProcessId, Request, SendError, ServerPort, Target};
 
 /// How a process's turn ended.
@@ -174,7 +173,7 @@ impl Inside {
         if process.has_call(own_name) {
             return Err(NAMED_TWICE);
         }
-        let bytes = Long::bytes_of(&request.body);
+        let bytes = long_bytes(&request.body);
         let may_ask = process.open_calls() < self.calls_max as usize
             && self.may_hold(id, process.asked_bytes(), bytes);
         let sent = match may_ask {

@@ -18,6 +18,7 @@ use crate::local::Broken;
 use crate::local::bell::Bell;
 use crate::local::message::{Down, Ended, patience_ends};
 use crate::local::outbox::Outbox;
+use crate::local::parts::long_bytes;
 use crate::local::queues::Names;
 use crate::protocol::{
     Action, Call, CallId, Outcome, ProcessId, ServerPort, Site, Table, Time, Unknown,
@@ -187,7 +188,7 @@ impl Inside {
         let Some(call) = own_name else { return };
         let (ended, body) = match outcome {
             // It reads too little, and nobody else may suffer for it.
-            Outcome::Reply(body) if !self.may_hold(id, waiting, Long::bytes_of(body)) => {
+            Outcome::Reply(body) if !self.may_hold(id, waiting, long_bytes(body)) => {
                 tracing::warn!(process = id.0, "there is no room for a long reply");
                 (Ended::Unknown(Unknown::ReplyTooBig), Bytes::new())
             }

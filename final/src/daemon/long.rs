@@ -11,8 +11,8 @@
 use bytes::Bytes;
 
 use super::inside::Inside;
+use crate::local::HEADER_MAX;
 use crate::local::room::Room;
-use crate::local::{HEADER_MAX, MESSAGE_MAX};
 use crate::protocol::{BODY_MAX, ProcessId};
 
 /// What is allowed, and what is left of it.
@@ -32,12 +32,6 @@ impl Long {
         let longest = message_max + HEADER_MAX;
         let room = Room::new(all_max.max(2 * longest));
         Long { message_max, process_max: process_max.max(longest), room }
-    }
-
-    /// What counts of a message with this body.
-    pub(super) fn bytes_of(body: &Bytes) -> usize {
-        let longest = body.len() + HEADER_MAX;
-        if longest > MESSAGE_MAX { longest } else { 0 }
     }
 
     /// The protocol refuses it (R32). Nobody looks at what is in it, so it takes no memory.

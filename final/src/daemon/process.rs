@@ -13,7 +13,7 @@ use crate::local::Broken;
 use crate::local::bell::Bell;
 use crate::local::message::Down;
 use crate::local::outbox::Outbox;
-use crate::local::parts::{Came, Parts};
+use crate::local::parts::{Came, Parts, long_bytes};
 use crate::local::queues::Names;
 use crate::local::room::Room;
 use crate::protocol::{Call, CallId, SendError, ServerPort, Table, Time};
@@ -97,7 +97,7 @@ impl Process {
         room: &mut Room,
     ) -> Result<(), Broken> {
         what.encode(&[], buffer);
-        let bytes = Long::bytes_of(&body);
+        let bytes = long_bytes(&body);
         room.take_anyway(self.who.user, bytes);
         self.long_waiting += bytes;
         let ring = self.outbox.push_all(buffer, body, what.order())?;

@@ -25,6 +25,12 @@ use super::{Broken, HEADER_MAX, MESSAGE_MAX};
 /// as long as another does not keep it back.
 pub(crate) const LONG_MAX: usize = 16;
 
+/// How many bytes count of a message with this body, where long ones are counted.
+pub(crate) fn long_bytes(body: &Bytes) -> usize {
+    let longest = body.len() + HEADER_MAX;
+    if longest > MESSAGE_MAX { longest } else { 0 }
+}
+
 /// What stands before each part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Part {

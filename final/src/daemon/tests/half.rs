@@ -12,6 +12,7 @@ use crate::local::Channel;
 use crate::local::bell::Bell;
 use crate::local::hello::{Terms, Welcome};
 use crate::local::listen::{Came, Listener};
+use crate::local::message::{Down, Ended};
 use crate::local::noted;
 use crate::local::parts::{Came as Taken, Parts};
 use crate::local::queues::Queues;
@@ -61,7 +62,7 @@ impl False {
             takes_max: 16,
             patience_default: Duration::from_secs(30),
             message_max: BODY_MAX as u32,
-            long_bytes_max: u64::MAX,
+            long_bytes_max: 2 * BODY_MAX as u64 + 5000,
         };
         let welcome = Welcome {
             site: SiteId(7),
@@ -193,6 +194,40 @@ fn a_short_request_passes_a_long_one() {
         let [first, second, third] = daemon.heard[..] else { panic!() };
         assert!(first < 200 && second > BODY_MAX && third < 200, "{:?}", daemon.heard);
     }
+}
+
+/// More long requests than the daemon takes at once: the rest waits at home until one has ended, ordered
+/// ones behind it; short ones do not wait.
+#[test]
+fn what_the_daemon_has_no_room_for_waits_at_home() {
+    let host = Host { daemon: None, place: tempfile::tempdir().unwrap() };
+    let (mut daemon, site) = False::attach(&host, Kind::Shm);
+    let client = client(&site);
+    for _ in 0..4 {
+        client.send_request(request()).unwrap();
+    }
+    let called_off = client.send_request(request()).unwrap();
+    client.send_request(RawMsg::from("in order").ordered()).unwrap();
+    client.send_request("short").unwrap();
+    let hears = |daemon: &mut False, count| {
+        until(|| {
+            daemon.reads();
+            daemon.heard.len() == count
+        });
+        thread::sleep(Duration::from_millis(20));
+        assert!(!daemon.reads(), "{:?}", daemon.heard);
+    };
+    hears(&mut daemon, 3);
+    client.cancel(called_off).unwrap();
+    assert_eq!(client.receive_reply_of(called_off), Err(NotExecuted::Cancelled.into()));
+    for (ended, heard) in [(1, 4), (2, 6)] {
+        let mut end = Vec::new();
+        Down::End { call: ended, ended: Ended::Reply }.encode(&[], &mut end);
+        daemon.channel.try_send(&end, &[]).unwrap();
+        daemon.bell.ring();
+        hears(&mut daemon, heard);
+    }
+    assert_eq!(daemon.heard.iter().filter(|len| **len > BODY_MAX).count(), 4);
 }
 
 /// The next daemon takes less: what is too long for it ends, and the rest is asked.

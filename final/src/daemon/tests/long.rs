@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 
-use super::super::long::Long;
 use super::{Client, Host, in_ten_seconds, until};
 use crate::local::Kind;
 use crate::local::message::{Down, Ended, Up, What};
-use crate::local::parts::Part;
+use crate::local::parts::{Part, long_bytes};
 use crate::protocol::{
     Call, CallId, ClientId, Flags, Note, Outcome, ProcessId, SendError, ServerPort, Target, Unknown,
 };
@@ -23,7 +22,7 @@ impl Host {
     /// A process has a call open, whose body was so long, and which the core does not know.
     fn open_call(&self, client: &Client, number: u64, body: usize) {
         let id = ProcessId(client.it.welcome.process);
-        let bytes = Long::bytes_of(&Bytes::from(vec![0; body]));
+        let bytes = long_bytes(&Bytes::from(vec![0; body]));
         until(|| self.daemon().door.enter(|inside| inside.processes.contains_key(&id)));
         self.daemon().door.enter(|inside| {
             let process = inside.processes.get_mut(&id).unwrap();
