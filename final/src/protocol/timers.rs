@@ -8,7 +8,7 @@ use binary_heap_plus::{BinaryHeap, MinComparator};
 
 use super::ids::{CallId, ClientId, ClientPort};
 use super::site::{Call, Time};
-use super::table::Table;
+use super::table::{NumberedTable, Table};
 
 /// Why a timer fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,11 +45,19 @@ pub enum Timer {
 #[derive(Debug)]
 pub struct Timers {
     heap: BinaryHeap<Entry, MinComparator>,
-    armed: Table<Timer, u32>,
+    /// The slots of those that are armed.
+    armed: Armed,
     /// What the entries stand for, so that these are small.
     slots: Vec<Slot>,
     free: Vec<u32>,
     count: u64,
+}
+
+/// Most timers are those of this site's calls, which are numbered here and come in turn.
+#[derive(Debug, Default)]
+struct Armed {
+    asks: NumberedTable<Call, u32>,
+    others: Table<Timer, u32>,
 }
 
 /// In the order in which entries leave the heap.
@@ -74,16 +82,17 @@ impl Timers {
     /// Arms a timer, or moves it if it is armed.
     pub fn arm(&mut self, timer: Timer, at: Time) {
         self.count += 1;
-        let slot = *self.armed.entry(timer).or_insert_with(|| {
+        let slots = &mut self.slots;
+        let slot = self.armed.get_or_insert(timer, || {
             let slot = Slot { timer, number: 0 };
             match self.free.pop() {
                 Some(free) => {
-                    self.slots[free as usize] = slot;
+                    slots[free as usize] = slot;
                     free
                 }
                 None => {
-                    self.slots.push(slot);
-                    (self.slots.len() - 1) as u32
+                    slots.push(slot);
+                    (slots.len() - 1) as u32
                 }
             }
         });
@@ -96,7 +105,7 @@ impl Timers {
 
     /// Disarms a timer; it need not be armed.
     pub fn cancel(&mut self, timer: Timer) {
-        if let Some(slot) = self.armed.remove(&timer) {
+        if let Some(slot) = self.armed.remove(timer) {
             self.release(slot);
             self.prune();
         }
@@ -104,7 +113,7 @@ impl Timers {
 
     /// Whether it is armed.
     pub fn is_armed(&self, timer: Timer) -> bool {
-        self.armed.contains_key(&timer)
+        self.armed.has(timer)
     }
 
     /// When the earliest is due.
@@ -117,7 +126,7 @@ impl Timers {
         self.deadline().filter(|at| *at <= now)?;
         let entry = self.heap.pop()?;
         let timer = self.slots[entry.slot as usize].timer;
-        self.armed.remove(&timer);
+        self.armed.remove(timer);
         self.release(entry.slot);
         self.prune();
         Some(timer)
@@ -130,7 +139,7 @@ impl Timers {
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.armed.is_empty()
+        self.armed.len() == 0
     }
 
     fn release(&mut self, slot: u32) {
@@ -151,11 +160,38 @@ impl Timers {
     }
 }
 
+impl Armed {
+    fn has(&self, timer: Timer) -> bool {
+        match timer {
+            Timer::Ask(call) => self.asks.contains_key(&call),
+            other => self.others.contains_key(&other),
+        }
+    }
+
+    fn get_or_insert(&mut self, timer: Timer, slot: impl FnOnce() -> u32) -> u32 {
+        match timer {
+            Timer::Ask(call) => *self.asks.entry(call).or_insert_with(slot),
+            other => *self.others.entry(other).or_insert_with(slot),
+        }
+    }
+
+    fn remove(&mut self, timer: Timer) -> Option<u32> {
+        match timer {
+            Timer::Ask(call) => self.asks.remove(&call),
+            other => self.others.remove(&other),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.asks.len() + self.others.len()
+    }
+}
+
 impl Default for Timers {
     fn default() -> Self {
         Timers {
             heap: BinaryHeap::new_min(),
-            armed: Table::default(),
+            armed: Armed::default(),
             slots: Vec::new(),
             free: Vec::new(),
             count: 0,
