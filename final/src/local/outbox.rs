@@ -26,6 +26,8 @@ pub(crate) struct Outbox {
     later: VecDeque<Waiting>,
     /// Those that may not leave before others.
     held: VecDeque<Waiting>,
+    /// Others have left since these were looked at.
+    is_freed: bool,
     /// All of these, by their numbers.
     numbers: BTreeSet<u64>,
     /// How many bytes of long ones are on their way at once, at most.
@@ -85,6 +87,7 @@ impl Outbox {
             long: VecDeque::new(),
             later: VecDeque::new(),
             held: VecDeque::new(),
+            is_freed: false,
             numbers: BTreeSet::new(),
             most: usize::MAX,
             long_bytes: 0,
@@ -241,10 +244,9 @@ impl Outbox {
 
     /// Lets those go that may leave by now.
     fn let_go(&mut self) {
-        for _ in 0..self.held.len() {
-            if let Some(waiting) = self.held.pop_front() {
-                self.line_up(waiting);
-            }
+        if std::mem::take(&mut self.is_freed) {
+            let held = std::mem::take(&mut self.held);
+            held.into_iter().for_each(|waiting| self.line_up(waiting));
         }
         let mut under_way: usize = self.long.iter().map(|it| it.total).sum();
         while self.long.len() < LONG_MAX
@@ -290,6 +292,7 @@ impl Outbox {
     /// It waits no more.
     fn forget(&mut self, gone: &Waiting) {
         self.numbers.remove(&gone.number);
+        self.is_freed = true;
         if gone.is_long() {
             self.long_bytes -= gone.total;
         }
