@@ -1,14 +1,18 @@
 //! Messages that go over in parts.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
 
+use super::super::control::{CONTROL_LEN, Lane};
+use super::super::memory::Memory;
 use super::super::outbox::{Order, Outbox};
-use super::super::parts::{Came, LONG_MAX, Message, Part, Parts};
+use super::super::parts::{Came, LONG_MAX, Parts};
 use super::super::room::Room;
-use super::super::{Channel, HEADER_MAX, MESSAGE_MAX};
-use super::{each, shm, sysv};
+use super::super::{Broken, Channel, HEADER_MAX, MESSAGE_MAX, Unsent, Way};
+use super::{each, noise, sysv};
 
 /// Bodies that the receiver of these tests takes, and how many bytes of messages.
 const BODY_MAX: usize = 2 << 20;
@@ -219,109 +223,110 @@ fn what_cannot_leave_was_not_taken() {
     assert_eq!(outbox.flush(), Ok(false));
 }
 
-fn part(number: u64, total: usize, bytes: &[u8]) -> Vec<u8> {
-    let mut message = Vec::new();
-    Part { number, total: total as u32 }.encode(&mut message);
-    [&message[..], bytes].concat()
-}
-
-/// What a hostile side may claim: lengths that no message has, more at once than may be, more bytes than
-/// a message has, none at all. It is refused before anything is held for it.
+/// Two threads that sleep whenever they may, one says long and short messages in turn: each comes once,
+/// and nobody sleeps for ever.
 #[test]
-fn what_cannot_be_is_refused() {
-    let longest = BODY_MAX + HEADER_MAX;
-    let wrong = |said: &[Vec<u8>]| {
-        let (mut parts, mut room) = (Parts::new(0, BODY_MAX, MOST), Room::new(2 * MOST));
-        let (last, before) = said.split_last().unwrap();
-        for part in before {
-            assert_eq!(parts.take(part, &mut room), Ok(Came::Part));
-        }
-        let claimed = parts.claimed();
-        assert!(parts.take(last, &mut room).is_err());
-        assert_eq!((parts.claimed(), room.held()), (claimed, claimed));
-    };
-    for total in [0, 1, MESSAGE_MAX, longest + 1, u32::MAX as usize] {
-        wrong(&[part(1, total, b"x")]);
-    }
-    wrong(&[part(1, longest, b"")]);
-    wrong(&[part(1, longest, b"x"), part(1, longest - 1, b"x")]);
-    wrong(&[part(1, 9000, &[0; 8000]), part(1, 9000, &[0; 1001])]);
-    let many = |count: usize, total| -> Vec<_> {
-        (0..count as u64).map(|number| part(number, total, b"x")).collect()
-    };
-    wrong(&many(LONG_MAX + 1, 9000));
-    wrong(&many(2, MOST / 2 + 1));
-}
-
-/// There is no room: the first part is shown, once; what follows is passed over, and when it is over
-/// the next message may begin. What was not refused is not touched.
-#[test]
-fn what_has_no_room_is_passed_over() {
-    let (mut parts, mut room) = (Parts::new(0, BODY_MAX, MOST), Room::new(60_000));
-    assert_eq!(parts.take(&part(1, 20_000, &[1; 8000]), &mut room), Ok(Came::Part));
-    let first = part(2, 20_000, &[2; 8000]);
-    assert_eq!(parts.take(&first, &mut room), Ok(Came::Refused(&[2; 8000])));
-    for _ in 0..2 {
-        assert_eq!(parts.take(&part(2, 20_000, &[2; 6000]), &mut room), Ok(Came::Part));
-    }
-    assert_eq!(parts.take(&part(1, 20_000, &[1; 8000]), &mut room), Ok(Came::Part));
-    let last = part(1, 20_000, &[1; 4000]);
-    let whole = parts.take(&last, &mut room);
-    assert!(matches!(whole, Ok(Came::Whole(Message::Long(whole))) if whole == vec![1; 20_000]));
-    assert_eq!(room.held(), 0);
-    // Called off, with room and without.
-    assert_eq!(parts.take(&part(2, 20_000, &[2; 1]), &mut room), Ok(Came::Part));
-    assert!(matches!(parts.take(&part(3, 20_000, &[3; 1]), &mut room), Ok(Came::Refused(_))));
-    for number in [2, 3] {
-        assert_eq!(parts.take(&part(number, 20_000, &[]), &mut room), Ok(Came::Part));
-    }
-    assert_eq!((parts.claimed(), room.held()), (0, 0));
-}
-
-/// Any parts in any order: nothing panics, and no more is held than may be.
-#[test]
-fn noise_in_parts_does_no_harm() {
-    let mut noise = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut draw = |below: u64| {
-        noise ^= noise << 13;
-        noise ^= noise >> 7;
-        noise ^= noise << 17;
-        noise % below
-    };
-    let (mut whole, mut refused, mut broken) = (0, 0, 0);
-    for _ in 0..2000 {
-        let (mut parts, mut room) = (Parts::new(0, 20_000, 50_000), Room::new(80_000));
-        for _ in 0..100 {
-            let number = draw(4);
-            let total = match draw(50) {
-                0 => draw(u64::from(u32::MAX)) as usize,
-                _ => [9000, 12_000, 20_000, 15_000][number as usize],
-            };
-            let bytes = vec![0; [3000, draw(10) as usize, 8000][draw(3) as usize]];
-            match parts.take(&part(number, total, &bytes), &mut room) {
-                Ok(Came::Whole(_)) => whole += 1,
-                Ok(Came::Refused(_)) => refused += 1,
-                Ok(Came::Part) => {}
-                Err(_) => broken += 1,
+fn nobody_sleeps_through_a_part() {
+    each(|(daemon, process)| {
+        let (at_writer, at_reader) = super::bells();
+        let writer = std::thread::spawn(move || {
+            let mut outbox = Outbox::new(process);
+            for number in 0..3000_u32 {
+                let len = if number % 10 == 0 { 20_000 } else { 1 };
+                let head = number.to_be_bytes();
+                if outbox.push_all(&head, vec![1; len].into(), Order::Free).unwrap() {
+                    at_reader.ring();
+                }
+                let most = if number == 2999 { 0 } else { 30 };
+                while outbox.waiting() > most {
+                    at_reader.sleep(None);
+                    if outbox.flush().unwrap() {
+                        at_reader.ring();
+                    }
+                }
             }
-            assert!(parts.claimed() <= 50_000);
-            assert_eq!(parts.claimed(), room.held());
+        });
+        let (mut receiver, mut came) = (Receiver::new(daemon), HashSet::new());
+        while came.len() < 3000 {
+            receiver.channel.woke();
+            while let Some(message) = receiver.receive() {
+                assert!(message.is_empty() || came.insert(message[..4].to_vec()), "twice");
+            }
+            if receiver.channel.freed() {
+                at_writer.ring();
+            }
+            if came.len() < 3000 && receiver.channel.may_sleep().unwrap() {
+                at_writer.sleep(None);
+            }
         }
-    }
-    assert!(whole > 100 && refused > 100 && broken > 100, "{whole} {refused} {broken}");
+        writer.join().unwrap();
+    });
 }
 
-/// Messages that happen to begin as a part does not are whole; one that is cut within a part's head is
-/// none that could be one.
-#[test]
-fn short_messages_are_themselves() {
-    let (mut parts, mut room) = (Parts::new(0, BODY_MAX, MOST), Room::new(2 * MOST));
-    let whole = part(1, 9000, b"x");
-    for end in 0..16 {
-        let came = parts.take(&whole[..end], &mut room);
-        assert_eq!(came, Ok(Came::Whole(Message::Short(&whole[..end]))));
+/// A channel that has so many bytes of room, and notes what was last tried.
+#[derive(Debug)]
+struct Narrow {
+    room: Arc<AtomicUsize>,
+    was_full: Arc<AtomicBool>,
+}
+
+impl Channel for Narrow {
+    fn try_send(&mut self, head: &[u8], body: &[u8]) -> Result<bool, Unsent> {
+        let left = self.room.load(Relaxed).checked_sub(head.len() + body.len());
+        self.was_full.store(left.is_none(), Relaxed);
+        self.room.store(left.ok_or(Unsent::Full)?, Relaxed);
+        Ok(false)
     }
-    let (mut daemon, process) = shm();
-    daemon.try_send(b"short", &[]).unwrap();
-    assert_eq!(Receiver::new(process).receive().unwrap(), b"short");
+
+    fn try_receive(&mut self, _: &mut Vec<u8>) -> Result<bool, Broken> {
+        Ok(false)
+    }
+
+    fn freed(&mut self) -> bool {
+        false
+    }
+
+    fn may_sleep(&mut self) -> Result<bool, Broken> {
+        Ok(true)
+    }
+
+    fn may_sleep_on_word(&mut self) -> Result<bool, Broken> {
+        Ok(true)
+    }
+
+    fn lane(&self) -> Lane<Arc<Memory>> {
+        let (memory, _) = Memory::make(CONTROL_LEN).unwrap();
+        Lane::new(Arc::new(memory), Way::Up)
+    }
+
+    fn woke(&mut self) {}
+
+    fn taken(&self) -> u64 {
+        0
+    }
+}
+
+/// Whatever is said, and whenever there is room: as long as something waits, what was tried last was
+/// refused. So the other side knows that somebody waits, and rings.
+#[test]
+fn whoever_waits_has_asked_for_room() {
+    let (room, was_full) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let narrow = Narrow { room: Arc::clone(&room), was_full: Arc::clone(&was_full) };
+    let mut outbox = Outbox::new(Box::new(narrow));
+    let mut noise = noise();
+    let mut waited = 0;
+    for number in 1..20_000 {
+        let more = room.load(Relaxed) + noise(7000) as usize;
+        room.store(more.min(20_000), Relaxed);
+        let order = [Order::Free, Order::Free, Order::Ordered, Order::Last][noise(4) as usize];
+        match noise(8) {
+            0 => drop(outbox.push_all(&[1], body(1, 9000 + noise(30_000) as usize), order)),
+            1..5 => drop(outbox.push_all(&[1], body(1, 1 + noise(500) as usize), order)),
+            5 => drop(outbox.take_back(number - noise(50).min(number))),
+            _ => drop(outbox.flush()),
+        }
+        assert!(outbox.waiting() == 0 || was_full.load(Relaxed), "{number}");
+        waited += u32::from(outbox.waiting() > 0);
+    }
+    assert!(waited > 1000, "{waited}");
 }

@@ -4,6 +4,7 @@ mod channel;
 mod handshake;
 mod hostile;
 mod long;
+mod parts;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -73,5 +74,16 @@ fn as_nobody(holds: impl FnOnce() -> io::Result<bool>) -> Option<bool> {
         ForkResult::Parent { child } => {
             Some(matches!(waitpid(child, None).unwrap(), WaitStatus::Exited(_, 0)))
         }
+    }
+}
+
+/// Numbers below another, which look random.
+fn noise() -> impl FnMut(u64) -> u64 {
+    let mut noise = 0x9e37_79b9_7f4a_7c15_u64;
+    move |below| {
+        noise ^= noise << 13;
+        noise ^= noise >> 7;
+        noise ^= noise << 17;
+        noise % below
     }
 }
