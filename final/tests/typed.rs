@@ -1,6 +1,6 @@
 //! The typed layer: functions served by threads.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use unavez::ipc::TypedError;
 use unavez::protocol::{Config, NotExecuted};
 use unavez::{
-    CallError, Conclusion, IpcClient, Options, RawMsg, Site, SiteError, TypedClient, serve,
+    CallError, Conclusion, IpcClient, IpcServer, Options, RawMsg, Site, SiteError, TypedClient,
+    serve,
 };
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,6 +105,51 @@ fn a_claimed_length_allocates_nothing() {
             assert_eq!(reply.body(), &[0, 0, 0, 1][..], "{claimed} behind {len}");
         }
     }
+}
+
+/// Somebody sends what is nested deeper than the stack of a thread is high: it is not read, by the server or
+/// by the client, and neither is the end of its process. What is nested less deep is, in every way in which
+/// things are nested.
+#[test]
+fn what_is_nested_too_deep_is_not_read() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Tree {
+        Leaf,
+        Name(String),
+        Newtype(Box<Tree>),
+        Tuple(Box<Tree>, u8),
+        Struct { below: Option<Box<Tree>> },
+        Many(Vec<Tree>),
+        Map(BTreeMap<u8, Tree>),
+    }
+    fn tree(levels: usize) -> Tree {
+        (0..levels).fold(Tree::Name("in the middle".into()), |it, level| match level % 5 {
+            0 => Tree::Newtype(it.into()),
+            1 => Tree::Tuple(it.into(), 7),
+            2 => Tree::Struct { below: Some(it.into()) },
+            3 => Tree::Many(vec![Tree::Leaf, it]),
+            _ => Tree::Map(BTreeMap::from([(1, Tree::Leaf), (2, it)])),
+        })
+    }
+    let at = site();
+    let service = serve(&at, "tree", 1, |it: Tree| it).unwrap();
+    let client: TypedClient<Tree, Tree> = TypedClient::new(&at, service.port());
+    for levels in [0, 1, 100] {
+        assert_eq!(client.call(&tree(levels)), Ok(tree(levels)));
+    }
+    assert_eq!(client.call(&tree(300)), Err(TypedError::Undecodable));
+    // Each level has four bytes: that it is a `Newtype`.
+    let deep = [0, 0, 0, 2].repeat(4_000_000);
+    let raw = IpcClient::new(&at, service.port());
+    assert_eq!(raw.call(deep.clone()).unwrap().body(), &[0, 0, 0, 1][..]);
+    assert_eq!(client.call(&Tree::Leaf), Ok(Tree::Leaf));
+
+    let false_one = IpcServer::new(&at).unwrap();
+    let client: TypedClient<Tree, Tree> = TypedClient::new(&at, false_one.port());
+    let id = client.send_request(&Tree::Leaf).unwrap();
+    let (_, asked) = false_one.receive_request().unwrap();
+    false_one.send_reply([vec![0; 4], deep].concat(), asked).unwrap();
+    assert_eq!(client.receive_reply_of(id), Err(TypedError::OtherType));
 }
 
 /// Of every length, and of types that take more memory than bytes: requests and replies of megabytes.

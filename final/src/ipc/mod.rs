@@ -6,6 +6,7 @@
 mod client;
 mod error;
 mod message;
+mod nested;
 mod server;
 mod target;
 pub mod typed;

@@ -14,6 +14,7 @@ use bincode::config::{BigEndian, Configuration, Fixint, Limit, NoLimit};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::nested::Shallow;
 use super::{
     CallError, Conclusion, IpcClient, IpcPort, IpcServer, MsgId, RawMsg, SendError, Target,
     TargetError,
@@ -167,7 +168,9 @@ pub struct Service {
 /// Serves under this name with so many threads, each of which calls the function for one request at a
 /// time.
 ///
-/// A function that panics ends the call, with [`TypedError::Panicked`], not the thread.
+/// A function that panics ends the call, with [`TypedError::Panicked`], not the thread. What is nested
+/// more than 256 deep is not read, for each level takes some of the thread's stack. Sequences of what takes
+/// no bytes, as of `()`, are nothing to take from strangers: who sends eight bytes makes them of any length.
 ///
 /// # Errors
 /// The name is taken, empty or too long; there are too many ports; no thread can be made.
@@ -294,6 +297,6 @@ fn decode<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
 
 fn decode_within<T: DeserializeOwned, const LIMIT: usize>(body: &[u8]) -> Option<T> {
     let codec: Configuration<BigEndian, Fixint, Limit<LIMIT>> = CODEC.with_limit();
-    let (message, used) = bincode::serde::decode_from_slice(body, codec).ok()?;
+    let (Shallow(message), used) = bincode::serde::decode_from_slice(body, codec).ok()?;
     (used == body.len()).then_some(message)
 }
