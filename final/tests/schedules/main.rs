@@ -1,246 +1,20 @@
 //! The threads around the lock under shuttle: the file that leads them is the one that runs, with
 //! shuttle's lock and condition variable under it and a socket made of them.
 
-#[path = "../src/site/lead.rs"]
+#[path = "../../src/site/lead.rs"]
 mod lead;
+mod world;
 
 /// What `lead.rs` takes from the standard library elsewhere.
 mod sync {
     pub(super) use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard};
 }
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use lead::{Crew, Door, Sleeper};
-use shuttle::sync::{Arc, Condvar, Mutex};
-use shuttle::thread;
+use shuttle::sync::Arc;
+use world::{ANSWER, Kind, Model, QUESTION, SOON, Scene, TIMER, join};
 
 /// So many schedules of each scenario and kind; `UNAVEZ_SCHEDULES=10000` tries more.
 const SCHEDULES: usize = 500;
-/// A deadline; time is no matter here but for what is earlier.
-const SOON: Duration = Duration::from_secs(1);
-
-/// What a thread waits for: a datagram with this number.
-type Event = u8;
-
-/// Behind the lock: what has come, and a timer.
-struct Model {
-    crew: Crew<Event>,
-    world: Arc<World>,
-    came: Vec<Event>,
-    due: Option<Duration>,
-    stopped: bool,
-}
-
-/// What a datagram wakes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Kind {
-    /// Whoever sleeps on the socket, as the network's does.
-    #[default]
-    All,
-    /// Who said last that it is going to sleep, as a daemon does.
-    Told,
-}
-
-/// The network and the kernel: what sleepers sleep on.
-#[derive(Default)]
-struct World {
-    kind: Kind,
-    kernel: Mutex<Kernel>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Kernel {
-    socket: VecDeque<Event>,
-    rung: [bool; 2],
-    /// Whom a datagram woke.
-    woken: [bool; 2],
-    /// Who said last that it is going to sleep, and was not woken since.
-    sleeps: Option<Sleeper>,
-    /// When nothing else happens, time passes.
-    now: Duration,
-    /// What was brought inside.
-    brought: Vec<Event>,
-}
-
-impl lead::Inside for Model {
-    type Event = Event;
-
-    fn crew(&mut self) -> &mut Crew<Event> {
-        &mut self.crew
-    }
-
-    fn deadline(&self) -> Option<Duration> {
-        self.due
-    }
-
-    fn round(&mut self) -> bool {
-        let came = self.world.kernel.lock().unwrap().socket.pop_front();
-        let now = self.world.kernel.lock().unwrap().now;
-        let fired = self.due.take_if(|due| *due <= now).map(|_| TIMER);
-        for event in came.into_iter().chain(fired) {
-            self.bring(event);
-            self.world.note(event);
-        }
-        came.is_some()
-    }
-
-    fn settle(&mut self) {}
-
-    fn may_sleep(&mut self, who: Sleeper) -> bool {
-        let mut kernel = self.world.kernel.lock().unwrap();
-        let may_sleep = self.world.kind == Kind::All || kernel.socket.is_empty();
-        if self.world.kind == Kind::Told {
-            // On a word, only what comes after this wakes.
-            kernel.woken[who as usize] = false;
-            kernel.rung[who as usize] &= who != Sleeper::Leader;
-        }
-        kernel.sleeps = may_sleep.then_some(who);
-        may_sleep
-    }
-
-    fn waits(&mut self, _: Event, _: bool) {}
-
-    fn is_over(&self) -> bool {
-        self.stopped
-    }
-}
-
-/// Comes when the timer fires.
-const TIMER: Event = 0;
-
-impl Model {
-    fn bring(&mut self, event: Event) {
-        self.came.push(event);
-        self.crew.tell_one(event);
-    }
-
-    fn take(&mut self, event: Event) -> Option<()> {
-        let at = self.came.iter().position(|came| *came == event)?;
-        self.came.remove(at);
-        Some(())
-    }
-}
-
-impl World {
-    /// A datagram comes.
-    fn send(&self, event: Event) {
-        let mut kernel = self.kernel.lock().unwrap();
-        kernel.socket.push_back(event);
-        if let Some(who) = kernel.sleeps.take() {
-            kernel.woken[who as usize] = true;
-        }
-        drop(kernel);
-        self.changed.notify_all();
-    }
-
-    /// This was read, or fired.
-    fn note(&self, event: Event) {
-        self.kernel.lock().unwrap().brought.push(event);
-        self.changed.notify_all();
-    }
-
-    /// Waits, away from the door, until it was.
-    fn until(&self, event: Event) {
-        let mut kernel = self.kernel.lock().unwrap();
-        while !kernel.brought.contains(&event) {
-            kernel = self.changed.wait(kernel).unwrap();
-        }
-    }
-
-    /// Time passes, as far as whoever sleeps until then.
-    fn pass(&self, until: Duration) {
-        let mut kernel = self.kernel.lock().unwrap();
-        kernel.now = kernel.now.max(until);
-        drop(kernel);
-        self.changed.notify_all();
-    }
-}
-
-struct Sleepers(Arc<World>);
-
-impl lead::Sleep for Sleepers {
-    fn now(&self) -> Duration {
-        self.0.kernel.lock().unwrap().now
-    }
-
-    fn sleep(&self, who: Sleeper, socket: bool, until: Option<Duration>) {
-        let mut kernel = self.0.kernel.lock().unwrap();
-        loop {
-            if std::mem::take(&mut kernel.rung[who as usize]) {
-                return;
-            }
-            let woken = match self.0.kind {
-                Kind::All => !kernel.socket.is_empty(),
-                Kind::Told => std::mem::take(&mut kernel.woken[who as usize]),
-            };
-            if socket && woken {
-                return;
-            }
-            // A rest ends in its time whatever else does not happen.
-            let rests = !socket && until.is_some();
-            if rests || until.is_some_and(|until| until <= kernel.now) {
-                drop(kernel);
-                return thread::yield_now();
-            }
-            kernel = self.0.changed.wait(kernel).unwrap();
-        }
-    }
-
-    fn wake(&self, who: Sleeper) {
-        self.0.kernel.lock().unwrap().rung[who as usize] = true;
-        self.0.changed.notify_all();
-    }
-}
-
-/// A door, its background thread, and the world.
-struct Scene {
-    door: Arc<Door<Model, Sleepers>>,
-    world: Arc<World>,
-    background: Option<thread::JoinHandle<()>>,
-}
-
-impl Scene {
-    fn new(kind: Kind) -> Scene {
-        let world = Arc::new(World { kind, ..World::default() });
-        let model = Model {
-            crew: Crew::default(),
-            world: Arc::clone(&world),
-            came: Vec::new(),
-            due: None,
-            stopped: false,
-        };
-        let door = Arc::new(Door::new(model, Sleepers(Arc::clone(&world))));
-        let watched = Arc::clone(&door);
-        let background = Some(thread::spawn(move || watched.watch()));
-        Scene { door, world, background }
-    }
-
-    fn spawn(&self, run: impl FnOnce(&Door<Model, Sleepers>) + Send + 'static) -> Thread {
-        let door = Arc::clone(&self.door);
-        thread::spawn(move || run(&door))
-    }
-
-    fn wait(&self, event: Event) -> Thread {
-        self.spawn(move |door| door.wait(event, None, |model| model.take(event)).unwrap())
-    }
-
-    /// All threads end: shuttle says so if one sleeps for ever.
-    fn end(mut self) {
-        self.door.stop(|model| model.stopped = true);
-        self.background.take().unwrap().join().unwrap();
-    }
-}
-
-type Thread = thread::JoinHandle<()>;
-
-fn join(threads: impl IntoIterator<Item = Thread>) {
-    for thread in threads {
-        thread.join().unwrap();
-    }
-}
 
 /// Under random schedules, and under those with few preemptions at bad moments (PCT).
 fn explore(scenario: impl Fn(Kind) + Send + Sync + Copy + 'static) {
@@ -369,6 +143,66 @@ fn what_is_brought_in_looking_wakes() {
         leader.join().unwrap();
         scene.world.send(1);
         looks.join().unwrap();
+        scene.end();
+    });
+}
+
+/// A thread says something before it waits for the answer, as one that calls does; it leads or follows
+/// then, and what it said has left.
+#[test]
+fn what_is_said_before_waiting_is_heard() {
+    explore(|kind| {
+        let scene = Scene::new(kind);
+        let ask = |event| {
+            scene.spawn(move |door| {
+                let begin = |model: &mut Model| {
+                    model.say(event);
+                    Ok::<_, ()>(event)
+                };
+                door.begin(None, begin, |model, event| model.take(event)).unwrap().unwrap();
+            })
+        };
+        join([ask(1), ask(2), ask(QUESTION), scene.wait(ANSWER)]);
+        scene.end();
+    });
+}
+
+/// What a thread says that does not wait, or that finds what it waits for at once, or that is refused, is
+/// heard by one that does.
+#[test]
+fn what_is_said_in_leaving_is_heard() {
+    explore(|kind| {
+        let scene = Scene::new(kind);
+        let threads = [1, 2, 3].map(|event| scene.wait(event));
+        let says = scene.spawn(|door| {
+            door.enter(|model| model.say(1));
+            let found = |model: &mut Model| {
+                model.say(2);
+                Some(())
+            };
+            door.wait(2, None, found).unwrap();
+            let refused = door.begin(
+                None,
+                |model| {
+                    model.say(3);
+                    Err::<_, u8>(3)
+                },
+                |_, _| Some(()),
+            );
+            assert_eq!(refused, Err(3));
+        });
+        join(threads.into_iter().chain([says]));
+        scene.end();
+    });
+}
+
+/// What comes is answered while nobody waits: by the background thread.
+#[test]
+fn the_background_answers() {
+    explore(|kind| {
+        let scene = Scene::new(kind);
+        scene.world.send(QUESTION);
+        scene.world.until(ANSWER);
         scene.end();
     });
 }
