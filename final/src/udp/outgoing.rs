@@ -20,10 +20,15 @@ const HOSTS_MAX: usize = SENT_MAX;
 const ENOUGH: usize = 64 << 10;
 /// UDP's own limit for a datagram, and for a message that the kernel cuts (RFC 768, over IPv4).
 const MESSAGE_MAX: usize = 65_507;
-/// A body so long is sent from where it lies.
-const SLICE_MIN: usize = 4 << 10;
-/// Of so many parts all messages of a system call consist.
-const PARTS_MAX: usize = 128;
+/// A body so long is sent from where it lies: shorter ones are copied in less time than it takes the
+/// kernel to look for them.
+const SLICE_MIN: usize = 1 << 10;
+/// The first one, if it is so long: what is in one piece leaves by the cheapest of all calls if it is
+/// alone.
+const FIRST_MIN: usize = 4 << 10;
+/// Of so many parts all messages of a system call consist: a header and a body for each datagram of one
+/// that is cut.
+const PARTS_MAX: usize = 2 * SEGMENTS_MAX;
 
 /// Packets that wait to be sent, as datagrams.
 #[derive(Debug, Default)]
@@ -243,7 +248,8 @@ impl Host {
     /// Appends a packet, to the last part if it belongs to the same datagram.
     fn append(&mut self, packet: &Packet, joins: bool) {
         let start = self.bytes.len();
-        let long = packet.body.len() >= SLICE_MIN;
+        let least = if start == 0 { FIRST_MIN } else { SLICE_MIN };
+        let long = packet.body.len() >= least;
         match long {
             true => packet.encode_header(&mut self.bytes),
             false => packet.encode(&mut self.bytes),

@@ -87,6 +87,8 @@ fn what_leaves_comes() {
     what_leaves_comes_at(&lengths, 1200);
     let equal: Vec<_> = (0..200).map(|number| (64, number)).collect();
     what_leaves_comes_at(&equal, 1200);
+    let slices: Vec<_> = (0..300).map(|number| (1096, number)).collect();
+    what_leaves_comes_at(&slices, 1200);
     let large: Vec<_> = (0..12).map(|number| ([20_000, 64, 7000][number % 3], number)).collect();
     what_leaves_comes_at(&large, 65_507);
     let largest: Vec<_> = (0..4).map(|number| (65_507 - 104, number)).collect();
