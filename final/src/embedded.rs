@@ -1,5 +1,9 @@
 //! A site inside the process: the default. No daemon to start, nothing to configure.
 //!
+//! Where the kernel can, it cuts what is sent into datagrams, and joins those that come (UDP_SEGMENT,
+//! UDP_GRO). `UNAVEZ_UDP_OFFLOAD=off` in the environment keeps it from that, for a network driver that does
+//! it wrong.
+//!
 //! Invariant: whoever sleeps here sleeps on the network's own socket.
 
 mod core;

@@ -128,3 +128,15 @@ fn a_stopped_site_says_so_for_each() {
     at.stop();
     assert_eq!(server.receive_requests(10), Err(SiteError::Stopped));
 }
+
+/// All of these where the kernel is not asked to cut and join datagrams.
+#[test]
+fn the_same_without_the_kernels_help() {
+    let this = std::env::current_exe().unwrap();
+    let skip = ["--skip", "the_same_without_the_kernels_help"];
+    let output =
+        std::process::Command::new(this).args(skip).env("UNAVEZ_UDP_OFFLOAD", "off").output();
+    let output = output.unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains("4 passed"), "{printed}");
+}
