@@ -2,8 +2,8 @@
 //!
 //! A process connects to a Unix socket and says how it wants to talk ([`attach`]); the daemon makes
 //! the channel and hands it over. From then on messages go through shared memory ([`shm`]) or System V
-//! queues ([`queues`]); the socket only wakes whoever sleeps, and its end is the death of the other
-//! side.
+//! queues ([`queues`]), long ones in parts ([`parts`]); the socket only wakes whoever sleeps, and its end
+//! is the death of the other side.
 //!
 //! Invariant: what the other side writes, whatever it is, breaks nothing but its own attachment.
 
