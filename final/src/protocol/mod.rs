@@ -16,6 +16,7 @@ mod ids;
 mod kind;
 mod note;
 mod outcome;
+mod row;
 mod rtt;
 mod server;
 mod site;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::ids::ServerPort;
 use super::kind::{Flags, Ran, Reason};
+use super::row::Row;
 use super::site::Time;
 use super::wire::BODY_MAX;
 
@@ -24,7 +25,7 @@ pub(crate) struct Tombstone {
     floor: u64,
     /// One bit a number, at the number modulo the window.
     seen: Vec<u64>,
-    pub(crate) records: BTreeMap<u64, Box<Record>>,
+    pub(crate) records: Row<Box<Record>>,
     /// The highest number that was taken.
     pub(crate) highest: u64,
     /// When a packet of this client came last, or one of its calls ended.
@@ -114,7 +115,7 @@ impl Tombstone {
         Tombstone {
             floor,
             seen: vec![0; window as usize / 64],
-            records: BTreeMap::new(),
+            records: Row::default(),
             highest: 0,
             heard: now,
             lives_until: Time::ZERO,
@@ -135,7 +136,7 @@ impl Tombstone {
     }
 
     pub(crate) fn standing(&self, seq: u64) -> Standing {
-        if self.records.contains_key(&seq) {
+        if self.records.contains(seq) {
             Standing::Recorded
         } else if seq < self.floor {
             Standing::Forgotten

@@ -224,7 +224,7 @@ impl Client {
             self.orders.entry(key).or_default().insert(call);
         }
         let key = RouteKey::of(&self.calls[&call]);
-        self.routes.entry(key).or_default().home.insert(call);
+        self.routes.entry(key).or_default().home.insert(call.0, ());
         self.leave_home(key, out);
         if self.calls.get(&call).is_some_and(|open| matches!(open.stage, Stage::Home)) {
             self.arm(call, Time::MAX, out);

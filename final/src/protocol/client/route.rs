@@ -4,7 +4,6 @@
 //! mean there what they mean here. (One port for each life of a server, where R9 has one for each
 //! server: what was granted by one life does not hold in the next.)
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use super::super::broken::Broken;
 use super::super::effects::Effects;
 use super::super::ids::{ClientPort, Epoch, SiteId};
 use super::super::kind::{Flags, Grant};
+use super::super::row::Row;
 use super::super::site::{Call, ProcessId, Time};
 use super::super::timers::Timer;
 use super::{Client, Open, SAMPLED, Stage, Try};
@@ -33,7 +33,7 @@ pub(super) struct Route {
     /// How many ports there are, former ones with calls included.
     ports: usize,
     /// Calls that wait for room, or for those before them; the earliest leaves first.
-    pub(super) home: BTreeSet<Call>,
+    pub(super) home: Row<()>,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(super) struct Port {
     pub(super) key: RouteKey,
     next: u64,
     /// Numbers that have not ended; the lowest is the floor (R15).
-    open: BTreeMap<u64, Call>,
+    open: Row<Call>,
     window: u32,
     /// By the clock that does not stop when the machine sleeps: the server's goes on, too.
     used: Time,
@@ -60,7 +60,7 @@ impl RouteKey {
 impl Port {
     /// The lowest number that has not ended (R15).
     pub(super) fn floor(&self) -> u64 {
-        self.open.first_key_value().map_or(self.next, |(seq, _)| *seq)
+        self.open.first().map_or(self.next, |(seq, _)| seq)
     }
 
     fn has_room(&self) -> bool {
@@ -75,31 +75,28 @@ impl Port {
 impl Client {
     /// Sends what waits at home, as far as windows and order allow.
     pub(super) fn leave_home(&mut self, key: RouteKey, out: &mut Effects) {
-        let Some(route) = self.routes.get_mut(&key) else { return };
-        let mut home = std::mem::take(&mut route.home);
-        let mut staying = BTreeSet::new();
-        while let Some(call) = home.pop_first() {
+        let mut staying = Vec::new();
+        while let Some((call, ())) = self.routes.get_mut(&key).and_then(|it| it.home.pop_first()) {
+            let call = Call(call);
             if !self.calls.get(&call).is_some_and(|open| matches!(open.stage, Stage::Home)) {
                 continue;
             }
             let Some(port) = self.port_for(key, out) else {
-                staying.insert(call);
+                staying.push(call);
                 break;
             };
             if self.is_held(call, port) {
-                staying.insert(call);
+                staying.push(call);
             } else {
                 self.number(call, port, out);
                 self.transmit(call, out);
             }
         }
-        // Few go back to many, or else each call would cost as much as all that wait.
-        home.extend(staying);
-        if !home.is_empty() {
+        if !staying.is_empty() {
             // An idle port may have gone, and its route with it.
-            let left = &mut self.routes.entry(key).or_default().home;
-            home.extend(std::mem::take(left));
-            *left = home;
+            let home = &mut self.routes.entry(key).or_default().home;
+            // The last first: each belongs before all that are there.
+            staying.into_iter().rev().for_each(|call| home.insert(call.0, ()));
         }
     }
 
@@ -127,7 +124,7 @@ impl Client {
             Port {
                 key,
                 next: 1,
-                open: BTreeMap::new(),
+                open: Row::default(),
                 window: self.config.window,
                 used: out.now.boot,
                 life: self.config.port_life,
@@ -141,7 +138,7 @@ impl Client {
 
     /// A long call holds the window: no use in waiting for it (R9).
     fn is_pinned(&self, port: ClientPort) -> bool {
-        let lowest = self.ports[&port].open.first_key_value();
+        let lowest = self.ports[&port].open.first();
         let open = lowest.and_then(|(_, call)| self.calls.get(call));
         let stage = open.map(|open| &open.stage);
         matches!(stage, Some(Stage::Working { .. } | Stage::Fetching { .. }))
@@ -187,13 +184,13 @@ impl Client {
 
     /// The call that a number of a port names.
     pub(super) fn call_of(&self, port: ClientPort, seq: u64) -> Option<Call> {
-        self.ports.get(&port)?.open.get(&seq).copied()
+        self.ports.get(&port)?.open.get(seq).copied()
     }
 
     /// Only where R17 is broken on purpose.
     pub(super) fn call_of_any_port(&self, seq: u64) -> Option<Call> {
         let ports = self.ports.values().filter(|_| self.config.is_broken(Broken::AnswerOfAnyPort));
-        ports.filter_map(|port| port.open.get(&seq).copied()).min()
+        ports.filter_map(|port| port.open.get(seq).copied()).min()
     }
 
     pub(super) fn floor(&self, port: ClientPort) -> u64 {
@@ -227,7 +224,7 @@ impl Client {
             open.stage = Stage::Home;
         }
         let Some(port) = self.ports.get_mut(&at) else { return };
-        port.open.remove(&seq);
+        port.open.remove(seq);
         let (key, empty) = (port.key, port.open.is_empty());
         let current = self.routes.get(&key).is_some_and(|route| route.current == Some(at));
         if empty && !current {

@@ -82,7 +82,7 @@ impl Server {
     pub(super) fn told(&mut self, call: CallId, until: super::Time) -> Option<(&Record, ServerId)> {
         let (site, epoch) = (self.site, self.epoch);
         let tombstone = self.tombstones.get_mut(&call.client)?;
-        let record = tombstone.records.get_mut(&call.seq)?;
+        let record = tombstone.records.get_mut(call.seq)?;
         record.worked = true;
         record.forget_at = record.forget_at.max(until);
         tombstone.lives_until = tombstone.lives_until.max(record.forget_at);

@@ -55,12 +55,12 @@ impl Server {
     fn first_record(&self, client: ClientId, from: u64, floor: u64) -> Option<(u64, bool)> {
         let records = &self.tombstones.get(&client)?.records;
         let (seq, record) = records.range(from..floor).next()?;
-        Some((*seq, matches!(record.state, State::Serving { .. })))
+        Some((seq, matches!(record.state, State::Serving { .. })))
     }
 
     pub(super) fn drop_record(&mut self, call: CallId, out: &mut Effects) {
         let Some(tombstone) = self.tombstones.get_mut(&call.client) else { return };
-        let Some(record) = tombstone.records.remove(&call.seq) else { return };
+        let Some(record) = tombstone.records.remove(call.seq) else { return };
         let server = ServerId { site: self.site, epoch: self.epoch, port: record.port };
         if matches!(&record.state, State::Done(Answer::Reply(body)) if is_large(body)) {
             out.forget_message(tag(call, server, Half::Reply));
@@ -87,13 +87,13 @@ impl Server {
         let Some(tombstone) = self.tombstones.get_mut(&client) else { return };
         tombstone.tidy_at = Time::MAX;
         let calls: Vec<CallId> =
-            tombstone.records.keys().map(|seq| CallId { client, seq: *seq }).collect();
+            tombstone.records.iter().map(|(seq, _)| CallId { client, seq }).collect();
         for call in calls {
             self.look_at(call, out);
         }
         let Some(tombstone) = self.tombstones.get(&client) else { return };
         let ripe =
-            tombstone.records.values().any(|record| record.is_done() && record.forget_at <= now);
+            tombstone.records.iter().any(|(_, record)| record.is_done() && record.forget_at <= now);
         if ripe || self.may_leave(client, now, self.config.port_life_max) {
             self.wait_for_silence(client, out);
         }
@@ -127,7 +127,7 @@ impl Server {
     fn plan(&mut self, client: ClientId, due: Time, out: &mut Effects) {
         let orphan_after = self.config.orphan_after();
         let Some(tombstone) = self.tombstones.get(&client) else { return };
-        let next = tombstone.records.values().filter_map(|record| match record.state {
+        let next = tombstone.records.iter().filter_map(|(_, record)| match record.state {
             State::Done(_) => Some(record.forget_at).filter(|at| *at > due),
             State::Serving { cancelled: true } => None,
             State::Serving { .. } => Some(record.heard + orphan_after),
@@ -221,7 +221,7 @@ impl Server {
         let leaving = std::mem::take(&mut tombstone.leaving);
         let over = tombstone.records.iter();
         let over = over.filter(|(_, record)| record.is_done() && record.forget_at <= due);
-        let over: Vec<u64> = over.map(|(seq, _)| *seq).collect();
+        let over: Vec<u64> = over.map(|(seq, _)| seq).collect();
         for seq in over {
             out.note(Note::FreedByTime);
             self.drop_record(CallId { client, seq }, out);

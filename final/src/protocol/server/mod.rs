@@ -14,7 +14,7 @@ mod ports;
 mod request;
 
 use super::broken::Broken;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use super::config::Config;
@@ -68,7 +68,7 @@ struct Port {
     process: ProcessId,
     /// Some of these may not be queued any more.
     queue: VecDeque<CallId>,
-    serving: BTreeSet<CallId>,
+    serving: HashSet<CallId, ahash::RandomState>,
     names: Vec<String>,
 }
 
@@ -172,7 +172,7 @@ impl Server {
     }
 
     fn record(&mut self, call: CallId) -> Option<&mut Record> {
-        Some(self.tombstones.get_mut(&call.client)?.records.get_mut(&call.seq)?)
+        Some(self.tombstones.get_mut(&call.client)?.records.get_mut(call.seq)?)
     }
 
     /// An answer that tells of no record, and costs the address no more than it sent.

@@ -22,12 +22,12 @@ impl Server {
     /// Whether a request that was just admitted waits for the one before it.
     pub(super) fn hold(&mut self, call: CallId, out: &mut Effects) -> bool {
         let Some(tombstone) = self.tombstones.get_mut(&call.client) else { return false };
-        let predecessor = tombstone.records.get(&call.seq).map_or(0, |it| it.predecessor);
+        let predecessor = tombstone.records.get(call.seq).map_or(0, |it| it.predecessor);
         let ignored = self.config.is_broken(Broken::OrderIgnored);
         if ignored || !tombstone.must_wait(predecessor) {
             return false;
         }
-        let Some(record) = tombstone.records.get_mut(&call.seq) else { return false };
+        let Some(record) = tombstone.records.get_mut(call.seq) else { return false };
         let State::Queued(body) = &mut record.state else { return false };
         record.state = State::Ordered(std::mem::take(body));
         let ends = record.patience_ends;
@@ -48,10 +48,10 @@ impl Server {
             let waits = matches!(record.state, State::Ordered(_));
             waits && !tombstone.must_wait(record.predecessor)
         });
-        let free: Vec<u64> = free.map(|(seq, _)| *seq).collect();
+        let free: Vec<u64> = free.map(|(seq, _)| seq).collect();
         for seq in free {
             let Some(tombstone) = self.tombstones.get_mut(&client) else { return };
-            let Some(record) = tombstone.records.get_mut(&seq) else { continue };
+            let Some(record) = tombstone.records.get_mut(seq) else { continue };
             if let State::Ordered(body) = &mut record.state {
                 record.state = State::Queued(std::mem::take(body));
                 tombstone.order.waiting -= 1;

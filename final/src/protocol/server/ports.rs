@@ -56,7 +56,9 @@ impl Server {
         }
         let proves = self.config.is_broken(Broken::DeathProves);
         let vouched = self.config.is_broken(Broken::DeadVouchedFor);
-        for call in closed.serving.into_iter().filter(|_| !vouched) {
+        let mut serving: Vec<CallId> = closed.serving.into_iter().collect();
+        serving.sort_unstable();
+        for call in serving.into_iter().filter(|_| !vouched) {
             out.note(Note::DiedServing);
             let ran = if proves { Ran::No } else { Ran::Maybe };
             let reason = Reason::ServerDied;
@@ -75,10 +77,10 @@ impl Server {
             let ordered = tombstone.records.iter().filter(|(_, record)| {
                 record.port == port && matches!(record.state, State::Ordered(_))
             });
-            queued.extend(ordered.map(|(seq, _)| CallId { client: *client, seq: *seq }));
+            queued.extend(ordered.map(|(seq, _)| CallId { client: *client, seq }));
         }
         queued.retain(|call| {
-            let record = self.tombstones.get(&call.client).and_then(|it| it.records.get(&call.seq));
+            let record = self.tombstones.get(&call.client).and_then(|it| it.records.get(call.seq));
             record.is_some_and(|record| record.is_waiting() && record.port == port)
         });
         queued.sort_unstable();

@@ -201,7 +201,7 @@ impl Server {
         let Some(tombstone) = self.tombstones.get_mut(&call.client) else { return };
         tombstone.heard = now;
         let below = call.seq < tombstone.floor();
-        let Some(record) = tombstone.records.get_mut(&call.seq) else { return };
+        let Some(record) = tombstone.records.get_mut(call.seq) else { return };
         if matches!(record.state, State::Ordered(_)) {
             tombstone.order.waiting -= 1;
         }
@@ -226,7 +226,7 @@ impl Server {
     fn extend(&mut self, call: CallId, out: &mut Effects) {
         let until = out.now.running + self.config.working_lifetime();
         let Some(tombstone) = self.tombstones.get_mut(&call.client) else { return };
-        let Some(record) = tombstone.records.get_mut(&call.seq) else { return };
+        let Some(record) = tombstone.records.get_mut(call.seq) else { return };
         if record.worked {
             record.forget_at = record.forget_at.max(until);
             tombstone.lives_until = tombstone.lives_until.max(record.forget_at);
