@@ -13,15 +13,20 @@ use crate::Result;
 use crate::bench::contender::Contender;
 use crate::bench::orders::{Message, reply_len};
 
+/// How many requests a server takes together, if there are so many.
+const AT_ONCE: usize = 512;
+
 pub(super) fn serve(contender: Contender, ip: IpAddr, daemon: Option<&Path>) -> Result<String> {
     let server = IpcServer::new(&site(contender, ip, daemon)?)?;
     let at = server.port().to_string();
     thread::spawn(move || -> std::result::Result<(), SiteError> {
         loop {
-            let (request, id) = server.receive_request()?;
-            let body = request.into_body();
-            // The client may have called it off.
-            let _ = server.send_reply(body.slice(..reply_len(&body)), id);
+            let requests = server.receive_requests(AT_ONCE)?;
+            // A client may have called some off.
+            server.send_replies(requests.into_iter().map(|(request, id)| {
+                let body = request.into_body();
+                (body.slice(..reply_len(&body)), id)
+            }));
         }
     });
     Ok(at)
@@ -64,13 +69,15 @@ impl Peer for Caller {
     fn pipeline(&mut self, message: &Message, calls: usize, open: usize) -> Result<()> {
         let (mut sent, mut done) = (0, 0);
         while done < calls {
-            while sent < calls.min(done + open) {
-                self.client.send_request(request(message))?;
-                sent += 1;
+            let more = calls.min(done + open) - sent;
+            for id in self.client.send_requests((0..more).map(|_| request(message))) {
+                id?;
             }
-            let (_, reply) = self.client.receive_reply()?;
-            message.check(reply?.body().len())?;
-            done += 1;
+            sent += more;
+            for (_, reply) in self.client.receive_replies(open)? {
+                message.check(reply?.body().len())?;
+                done += 1;
+            }
         }
         Ok(())
     }
