@@ -161,10 +161,10 @@ pub struct Weather {
     pub damage: u32,
     /// That the kernel refuses to send it.
     pub unsent: u32,
-    /// How large datagrams leave a site, as it knows, and how large ones the network carries, in bytes,
-    /// if that is more than what every network does.
+    /// How large datagrams leave a site, as it knows, in bytes, if that is more than what every network
+    /// carries.
     pub leaves: usize,
-    /// See there.
+    /// How large ones the network carries, in bytes, if that is more.
     pub passes: usize,
 }
 

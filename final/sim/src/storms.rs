@@ -19,9 +19,9 @@ const BROKEN_KEPT: usize = 20;
 pub struct Score {
     /// How many there were of each season.
     pub storms: BTreeMap<Season, u64>,
-    /// How many events and datagrams they had.
+    /// How many events they had.
     pub events: u64,
-    /// See there.
+    /// How many datagrams.
     pub datagrams: u64,
     /// How many calls were made.
     pub calls: u64,

@@ -88,10 +88,10 @@ pub struct Config {
     pub name_max: usize,
     /// The longest request and the longest reply, in bytes (R32, R40).
     pub message_max: usize,
-    /// How many bytes the large requests take that are half built, all together (R43), and those from
-    /// one IP address. Each takes up to 8 KiB more than it will have.
+    /// How many bytes the large requests take that are half built, all together (R43). Each takes up to
+    /// 8 KiB more than it will have.
     pub building_max: usize,
-    /// See there.
+    /// How many of them those from one IP address take.
     pub building_per_address_max: usize,
     /// How many bytes of large messages may be on their way to this site at once (R42): the product of
     /// bandwidth and delay of a good path, divided among those that come.

@@ -11,39 +11,13 @@ use serde::{Deserialize, Serialize};
 
 /// Names a site: drawn at random once, kept for all its lives. 0 is no site's: it stands for
 /// whichever site is at an address, and only port 0 accepts it (R10).
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    Encode,
-    Decode,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Serialize, Deserialize, Encode, Decode)]
 pub struct SiteId(pub u64);
 
 /// Names a life of a site. Compared for equality only: no life is older than another (R7).
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    Encode,
-    Decode,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Serialize, Deserialize, Encode, Decode)]
 #[doc(alias = "incarnation")]
 pub struct Epoch {
     /// Counted on stable storage: another one for each life, even if the dice fall alike.
@@ -54,57 +28,19 @@ pub struct Epoch {
 
 /// Where requests are taken at a server site: counted up, never used again in an epoch (R8). 0 is
 /// the site itself (R10).
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    Encode,
-    Decode,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Serialize, Deserialize, Encode, Decode)]
 pub struct ServerPort(pub u64);
 
 /// Where replies are taken at a client site: 64 random bits, so that a blind forger must guess them
 /// (R8). `Debug` and `Display` show a quarter of it.
-#[derive(
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    Encode,
-    Decode,
-)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Serialize, Deserialize, Encode, Decode)]
 pub struct ClientPort(pub u64);
 
 /// Who asks: what duplicates are told apart by is kept for each of these.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    Encode,
-    Decode,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Serialize, Deserialize, Encode, Decode)]
 pub struct ClientId {
     /// Which site.
     pub site: SiteId,
@@ -115,21 +51,8 @@ pub struct ClientId {
 }
 
 /// Who is asked.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    Encode,
-    Decode,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Serialize, Deserialize, Encode, Decode)]
 pub struct ServerId {
     /// Which site.
     pub site: SiteId,
@@ -140,21 +63,8 @@ pub struct ServerId {
 }
 
 /// Names a call on the wire: the key of duplicate detection is all of it (R9).
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    Encode,
-    Decode,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Serialize, Deserialize, Encode, Decode)]
 #[doc(alias = "MsgId")]
 pub struct CallId {
     /// Who asks.

@@ -106,7 +106,7 @@ pub enum Kind {
     },
 }
 
-/// How far the sender of a large message may go on, and what is known of what it sent.
+/// What CREDIT and FETCH say: how far the sender of a large message may go on, and what of it has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct Credit {
     /// Names this reassembly: one that begins anew has another.
@@ -178,9 +178,7 @@ pub enum Fate {
 }
 
 /// Properties of a call.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, Encode, Decode,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, Encode, Decode)]
 pub struct Flags(pub u16);
 
 impl Flags {

@@ -193,7 +193,7 @@ impl Client {
 
     fn forget_request(&mut self, call: Call, out: &mut Effects) {
         let large = self.calls.get(&call).is_some_and(|open| is_large(&open.body));
-        if let Some(tag) = self.tag(call, Half::Request).filter(|_| large) {
+        if let Some(tag) = large.then(|| self.tag(call, Half::Request)).flatten() {
             out.forget_message(tag);
         }
     }

@@ -2,9 +2,9 @@
 //! for again where they are missing, joined there.
 //!
 //! The first fragment travels in the REQUEST or the REPLY itself; all others as [`Fragment`]s, which
-//! name their message by a tag that only the two sides can compute. The receiver says in CREDIT what it
-//! has and how far the sender may go on. A request's CREDIT is asked for by the client's timer, a
-//! reply's is sent by it, so that in both directions it is the client who goes on asking (R41).
+//! name their message by a tag that only the two sides can compute. The receiver says what it has and how
+//! far the sender may go on: the server in CREDIT, the client in FETCH. When nothing comes, it is in both
+//! directions the client who goes on asking (R41).
 //!
 //! Invariant: a message is handed over whole and right, or not at all; until then nothing is recorded
 //! of it (R40).

@@ -49,9 +49,7 @@ impl Outbound {
     pub(crate) fn path(&self, to: SocketAddr) -> Option<&Path> {
         self.paths.get(&to)
     }
-}
 
-impl Outbound {
     /// After a silence nothing counts as in flight there: all of it is sent again, slowly at first.
     fn restart_if_silent(&mut self, to: SocketAddr, now: Time, config: &Config) {
         let Some(path) = self.paths.get_mut(&to).filter(|path| path.is_silent(now, config)) else {

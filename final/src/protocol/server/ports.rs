@@ -134,14 +134,14 @@ impl Server {
             let Some(record) = self.record(call).filter(|record| record.port == port) else {
                 continue;
             };
+            let (before, expired) = (record.bytes(), record.patience_is_over(now));
             let State::Queued(body) = &mut record.state else { continue };
-            let body = body.clone();
-            if record.patience_is_over(now) && !runs_expired {
+            if expired && !runs_expired {
                 out.note(Note::Expired);
                 self.mark(call, Reason::Expired, out);
                 continue;
             }
-            let before = record.bytes();
+            let body = std::mem::take(body);
             record.state = State::Serving { cancelled: false };
             let freed = before - record.bytes();
             let patience = record.patience_ends.map(|ends| ends.saturating_sub(now));
