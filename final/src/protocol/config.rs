@@ -156,6 +156,17 @@ impl Config {
         Config { packet_lifetime, heartbeats_missed_max: 4, ..Config::default() }
     }
 
+    /// For messages up to so long, in bytes, with room to build one from an address, and two together.
+    pub fn with_message_max(self, message_max: usize) -> Config {
+        let each = message_max + HALF_BUILT_LEN;
+        Config {
+            message_max,
+            building_per_address_max: self.building_per_address_max.max(each),
+            building_max: self.building_max.max(2 * each),
+            ..self
+        }
+    }
+
     /// How long what became of a call is kept from its first arrival (R23): the client sends no copy
     /// once its patience is over, and the last copy lives for a packet's lifetime.
     pub fn reply_lifetime(&self, patience: Option<Duration>) -> Duration {

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{env, fs};
 
+use bytesize::ByteSize;
 use clap::Parser;
 use nix::unistd::{Group, Uid, User};
 use serde::Deserialize;
 use tracing::Level;
 use unavez::daemon::Options;
-use unavez::protocol::Config;
+use unavez::protocol::{BODY_MAX, Config, MESSAGE_LARGEST};
 
 /// The communication server of this host: exactly-once request and reply over UDP for its processes.
 ///
@@ -47,6 +48,15 @@ pub(crate) struct Cli {
     /// How many processes are served at most [default: 4096]
     #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
     processes_max: Option<usize>,
+    /// The longest request and the longest reply, up to 1 GiB [default: 64 MiB]
+    #[arg(long, value_name = "SIZE", value_parser = message_size)]
+    message_max: Option<ByteSize>,
+    /// How much of long messages it holds for one process at most [default: 128 MiB, or the longest]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    process_bytes_max: Option<ByteSize>,
+    /// How much for all processes [default: 1 GiB, or what two have]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    bytes_max: Option<ByteSize>,
     /// For a local network: no packet lives for more than 2 s, and few are lost
     #[arg(long)]
     lan: bool,
@@ -65,6 +75,9 @@ A file of settings, with what is usual:
   allow-users = []    # names or numbers: [\"alice\", \"1001\"]
   allow-groups = []
   processes-max = 4096
+  message-max = \"64 MiB\"
+  process-bytes-max = \"128 MiB\"
+  bytes-max = \"1 GiB\"
   lan = false
   log = \"info\"
 
@@ -81,6 +94,9 @@ struct File {
     allow_users: Vec<String>,
     allow_groups: Vec<String>,
     processes_max: Option<usize>,
+    message_max: Option<ByteSize>,
+    process_bytes_max: Option<ByteSize>,
+    bytes_max: Option<ByteSize>,
     lan: bool,
     log: Option<String>,
 }
@@ -107,6 +123,12 @@ impl Cli {
             (None, None) => Level::INFO,
         };
         let processes_max = self.processes_max.or(file.processes_max);
+        let config = if self.lan || file.lan { Config::lan() } else { usual.config };
+        let message_max = self.message_max.or(file.message_max).map(bytes);
+        let message_max = checked(message_max.unwrap_or(config.message_max))?;
+        let process_bytes_max = self.process_bytes_max.or(file.process_bytes_max).map(bytes);
+        let process_bytes_max = process_bytes_max.unwrap_or(usual.process_bytes_max);
+        let bytes_max = self.bytes_max.or(file.bytes_max).map(bytes);
         let options = Options {
             listen: self.listen.or(file.listen).unwrap_or(usual.listen),
             advertise: self.advertise.or(file.advertise),
@@ -114,7 +136,9 @@ impl Cli {
             allow_users: numbers(&[file.allow_users, self.allow_user].concat(), "user", user)?,
             allow_groups: numbers(&[file.allow_groups, self.allow_group].concat(), "group", group)?,
             processes_max: processes_max.unwrap_or(usual.processes_max),
-            config: if self.lan || file.lan { Config::lan() } else { usual.config },
+            process_bytes_max,
+            bytes_max: bytes_max.unwrap_or(usual.bytes_max),
+            config: config.with_message_max(message_max),
             ..usual
         };
         Ok(Settings { options, log })
@@ -160,6 +184,30 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 
 fn at_least_one(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|number| *number > 0).ok_or("it is a number from 1")
+}
+
+/// A MiB has 1,048,576 bytes, a MB a million.
+fn size(text: &str) -> Result<ByteSize, &'static str> {
+    text.parse().map_err(|_| "a size is a number of bytes, or one with a unit: 64 MiB, 10 MB")
+}
+
+fn message_size(text: &str) -> Result<ByteSize, String> {
+    let size = size(text)?;
+    checked(bytes(size)).map(|_| size)
+}
+
+/// What is the longest message is not any number.
+fn checked(message_max: usize) -> Result<usize, String> {
+    let allowed = BODY_MAX..=MESSAGE_LARGEST;
+    let least = "the longest message has at least";
+    match allowed.contains(&message_max) {
+        true => Ok(message_max),
+        false => Err(format!("{least} {BODY_MAX} bytes and at most 1 GiB")),
+    }
+}
+
+fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
 }
 
 fn user(name: &str) -> Option<u32> {
@@ -212,6 +260,17 @@ mod tests {
         assert_eq!(read.log, Level::WARN);
     }
 
+    /// Where longer messages are carried, there is room for them.
+    #[test]
+    fn a_longer_message_has_room() {
+        let read = settings(&["--message-max", "1 GiB", "--process-bytes-max", "3GiB"]).unwrap();
+        assert_eq!(read.options.config.message_max, 1 << 30);
+        assert!(read.options.config.building_per_address_max > 1 << 30);
+        assert_eq!(read.options.process_bytes_max, 3 << 30);
+        let usual = settings(&[]).unwrap().options.config;
+        assert_eq!(usual, Config::default());
+    }
+
     /// What is not understood is named.
     #[test]
     fn a_wrong_setting_is_named() {
@@ -223,6 +282,10 @@ mod tests {
             fs::write(&path, text).unwrap();
             let told = settings(&["--config", path.to_str().unwrap()]).unwrap_err();
             assert!(told.contains(named), "{told}");
+        }
+        for text in ["message-max = \"2 GiB\"", "message-max = 10", "bytes-max = \"much\""] {
+            fs::write(&path, text).unwrap();
+            assert!(settings(&["--config", path.to_str().unwrap()]).is_err(), "{text}");
         }
         let told = settings(&["--allow-user", "nobody of that name"]).unwrap_err();
         assert!(told.contains("nobody of that name"), "{told}");
