@@ -1,10 +1,13 @@
 //! What is kept by number, where numbers come in turn and go nearly so: all of it in one row, where each is
 //! found by its distance from the ends.
 //!
-//! Invariant: the numbers ascend.
+//! Invariant: the numbers ascend; and there is no more room than for a few times what is in it.
 
 use std::collections::VecDeque;
 use std::ops::Range;
+
+/// Room for so many is kept in any case.
+pub(crate) const ROOM_MIN: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct Row<V>(VecDeque<(u64, V)>);
@@ -33,7 +36,9 @@ impl<V> Row<V> {
     }
 
     pub(crate) fn pop_first(&mut self) -> Option<(u64, V)> {
-        self.0.pop_front()
+        let first = self.0.pop_front();
+        self.give_back();
+        first
     }
 
     pub(crate) fn insert(&mut self, number: u64, value: V) {
@@ -45,11 +50,13 @@ impl<V> Row<V> {
 
     pub(crate) fn remove(&mut self, number: u64) -> Option<V> {
         let at = self.find(number).ok()?;
-        self.0.remove(at).map(|(_, value)| value)
+        let (_, value) = self.0.remove(at)?;
+        self.give_back();
+        Some(value)
     }
 
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        self.0 = VecDeque::new();
     }
 
     /// In the order of their numbers.
@@ -62,6 +69,14 @@ impl<V> Row<V> {
         let at = |number| self.find(number).unwrap_or_else(|at| at);
         let places = at(numbers.start)..at(numbers.end);
         self.0.range(places).map(|(number, value)| (*number, value))
+    }
+
+    /// What was room for many is not kept for few.
+    fn give_back(&mut self) {
+        let (len, room) = (self.0.len(), self.0.capacity());
+        if room > ROOM_MIN && room > 4 * len {
+            self.0.shrink_to((2 * len).max(ROOM_MIN));
+        }
     }
 
     /// Where it is, or where it belongs. If none is missing between it and an end, it is found at once.
@@ -100,6 +115,20 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
+
+    /// A client that had many calls open once costs no more than others.
+    #[test]
+    fn what_was_room_for_many_is_not_kept_for_few() {
+        let mut row = Row::default();
+        (0..1000).for_each(|number| row.insert(number, ()));
+        for number in 0..998 {
+            row.remove(number);
+            assert!(row.0.capacity() <= (4 * row.0.len()).max(ROOM_MIN));
+        }
+        row.pop_first();
+        row.pop_first();
+        assert!(row.is_empty() && row.0.capacity() <= ROOM_MIN);
+    }
 
     /// Numbers in turn, some left behind, and jumps to anywhere, beside a tree.
     #[test]

@@ -10,12 +10,12 @@ use bytes::Bytes;
 
 use super::ids::ServerPort;
 use super::kind::{Flags, Ran, Reason};
-use super::row::Row;
+use super::row::{ROOM_MIN, Row};
 use super::site::Time;
 use super::wire::BODY_MAX;
 
-/// The bytes of a tombstone, with its place in the table, without its window.
-pub(crate) const TOMBSTONE_LEN: usize = 2 * (size_of::<Tombstone>() + 64);
+/// The bytes of a tombstone, with its place in the table and room for a few records, without its window.
+pub(crate) const TOMBSTONE_LEN: usize = 2 * (size_of::<Tombstone>() + 64) + ROOM_MIN * 16;
 /// The bytes of a record, with its place in the tombstone and its timer, without bodies.
 pub(crate) const RECORD_LEN: usize = size_of::<Record>() + 256;
 
