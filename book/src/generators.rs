@@ -4,6 +4,7 @@ use crate::bench::{Core, STEPS};
 use crate::figure::{escape, figure};
 use crate::matrix::{matrix_table, matrix_traces};
 use crate::preprocess::{Generator, Generators};
+use crate::price;
 use crate::protocol::{
     broken_table, counters_table, daemon_limits_table, limits_table, packets_table, schedules_table,
 };
@@ -18,7 +19,7 @@ use std::path::Path;
 
 /// All of them, by name.
 pub fn generators() -> Generators {
-    let all: [(&str, Generator); 15] = [
+    let all: [(&str, Generator); 22] = [
         ("added", added),
         ("broken", |_words| Ok(broken_table())),
         ("cost", cost),
@@ -31,6 +32,13 @@ pub fn generators() -> Generators {
         ("matrix", |_words| Ok(matrix_table("matrix-traces.html"))),
         ("matrix-traces", |_words| Ok(matrix_traces())),
         ("packets", |_words| packets_table()),
+        ("price", price::micros),
+        ("price-bars", price::bars_figure),
+        ("price-claim", price::claim),
+        ("price-cores", |_words| price::cores_table()),
+        ("price-machine", |_words| price::machine()),
+        ("price-table", price::ways_table),
+        ("price-times", price::times),
         ("schedules", |_words| Ok(schedules_table())),
         ("scoreboard", |_words| scoreboard_table().map_err(|error| error.to_string())),
         ("shortest", shortest),

@@ -1,12 +1,15 @@
 //! `cargo run -p book` builds the book and checks it; see `--help` for the rest.
 
-use book::{STORMS, Server, Steps, build, generators, matrix_text, scoreboard_text, storms_in_all};
+use book::{
+    STORMS, Server, Steps, build, generators, matrix_text, play_peer, price_rounds, price_text,
+    scoreboard_text, storms_in_all,
+};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use mdbook_preprocessor::errors::{Error, Result};
 use mdbook_preprocessor::{Preprocessor, parse_input};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Builds the book and checks it.
@@ -33,6 +36,15 @@ enum Command {
         #[arg(long, default_value_t = STORMS, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
         storms: u64,
     },
+    /// Measure what each mechanism costs and print the table
+    Price {
+        /// A few rounds, to see that it runs
+        #[arg(long)]
+        quick: bool,
+    },
+    /// A process of `price`
+    #[command(hide = true)]
+    PricePeer { role: String, cpu: usize, daemons: PathBuf },
     /// Expand the book's directives for the stock `mdbook`: book in, book out
     Preprocess {
         #[command(subcommand)]
@@ -57,7 +69,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            let allowed = "allowed: serve, matrix, scoreboard, preprocess, --help";
+            let allowed = "allowed: serve, matrix, scoreboard, price, preprocess, --help";
             eprintln!("{}; {allowed}", first_paragraph(&error.to_string()));
             return ExitCode::from(2);
         }
@@ -92,6 +104,10 @@ fn run(args: Args) -> Result<()> {
             Ok(())
         }
         Some(Command::Scoreboard { storms }) => scoreboard(storms),
+        Some(Command::Price { quick }) => price(quick),
+        Some(Command::PricePeer { role, cpu, daemons }) => {
+            play_peer(&role, cpu, daemons).map_err(Error::from_boxed)
+        }
         Some(Command::Preprocess { question: None }) => preprocess(),
         Some(Command::Preprocess { question: Some(Question::Supports { renderer }) }) => {
             let supported = Steps::new(generators()).supports_renderer(&renderer)?;
@@ -109,14 +125,24 @@ fn serve(root: &Path, port: u16) -> Result<()> {
 }
 
 fn scoreboard(storms: u64) -> Result<()> {
-    let bar = ProgressBar::new(storms_in_all(storms));
-    bar.set_style(ProgressStyle::with_template(
-        "{bar:40} {human_pos}/{human_len} storms, {eta} left",
-    )?);
+    let bar = bar(storms_in_all(storms), "storms")?;
     let text = scoreboard_text(storms, &|| bar.inc(1));
     bar.finish_and_clear();
     print!("{text}");
     Ok(())
+}
+
+fn price(quick: bool) -> Result<()> {
+    let bar = bar(price_rounds(quick), "rounds")?;
+    let text = price_text(quick, &|| bar.inc(1)).map_err(Error::from_boxed)?;
+    bar.finish_and_clear();
+    print!("{text}");
+    Ok(())
+}
+
+fn bar(length: u64, what: &str) -> Result<ProgressBar> {
+    let template = format!("{{bar:40}} {{human_pos}}/{{human_len}} {what}, {{eta}} left");
+    Ok(ProgressBar::new(length).with_style(ProgressStyle::with_template(&template)?))
 }
 
 fn preprocess() -> Result<()> {
