@@ -32,7 +32,16 @@ impl Price {
     fn cost(&self, placement: &str, way: &str) -> Result<&Cost, String> {
         let mut costs = self.costs.iter();
         let found = costs.find(|cost| cost.placement == placement && cost.way == way);
-        found.ok_or(format!("nothing is kept of `{way}`, {placement}"))
+        found.ok_or(format!("nothing is kept of `{placement}:{way}`"))
+    }
+
+    /// `one-core:udp` is what it takes, `one-core:+step1` what it adds.
+    fn term(&self, term: &str) -> Result<Median, String> {
+        let (placement, way) = term.split_once(':').unwrap_or_default();
+        match way.strip_prefix('+') {
+            None => Ok(self.cost(placement, way)?.took),
+            Some(way) => self.cost(placement, way)?.adds.ok_or(format!("`{way}` adds to nothing")),
+        }
     }
 }
 
@@ -41,126 +50,120 @@ pub(crate) fn machine() -> Markdown {
     Ok(kept()?.machine)
 }
 
-/// `{{#price one-core udp}}`: what it takes; `{{#price one-core +step2}}`: what it adds.
+/// `{{#price one-core:udp}}`: what it takes; `{{#price one-core:+step2}}`: what it adds.
 pub(crate) fn micros(words: &[&str]) -> Markdown {
-    let [placement, term] = words else { return Err("a placement and a way are wanted".into()) };
-    let micros = term_of(&kept()?, placement, term)?.median;
-    Ok(match *placement {
-        "alone" => format!("{:.0} ns", micros * 1000.0),
-        _ => format!("{micros:.1} µs"),
-    })
+    let [term] = words else { return Err("one price is wanted".into()) };
+    let micros = kept()?.term(term)?.median;
+    Ok(if micros < 1.0 { format!("{:.0} ns", micros * 1000.0) } else { format!("{micros:.1} µs") })
 }
 
-/// `{{#price-times one-core step6 udp}}`: how many times as much the first takes.
+/// `{{#price-times one-core:step6 one-core:udp}}`: how many times as much the first takes.
 pub(crate) fn times(words: &[&str]) -> Markdown {
-    let [placement, much, little] = words else {
-        return Err("a placement and two ways are wanted".into());
-    };
+    let [much, little] = words else { return Err("two prices are wanted".into()) };
     let price = kept()?;
-    let median = |term| term_of(&price, placement, term).map(|it| it.median);
-    Ok(format!("{:.1}", median(much)? / median(little)?))
+    Ok(format!("{:.1}", price.term(much)?.median / price.term(little)?.median))
 }
 
-/// `{{#price-claim one-core threads > step5}}` stands before a sentence that says so, shows nothing, and
-/// is a fault if it does not hold. Either side may be a multiple: `2 unavez`.
+/// `{{#price-claim one-core:+threads > 4 alone:step5}}` stands before a sentence that says so, shows
+/// nothing, and is a fault if it does not hold. Either side may be a multiple.
 pub(crate) fn claim(words: &[&str]) -> Markdown {
     check_claim(&kept()?, words).map(|()| String::new())
 }
 
 /// It holds if the intervals lie apart.
 fn check_claim(price: &Price, words: &[&str]) -> Result<(), String> {
-    let wrong = "a placement, a way, `>` and a way are wanted";
-    let [placement, sides @ ..] = words else { return Err(wrong.into()) };
-    let middle = sides.iter().position(|word| *word == ">").ok_or(wrong)?;
+    let wrong = "a price, `>` and a price are wanted";
+    let middle = words.iter().position(|word| *word == ">").ok_or(wrong)?;
     let side = |words: &[&str]| {
         let (factor, term) = match words {
             [term] => (1.0, term),
             [factor, term] => (factor.parse::<f64>().map_err(|_| wrong)?, term),
             _ => return Err(wrong.to_owned()),
         };
-        let Median { low, high, .. } = term_of(price, placement, term)?;
+        let Median { low, high, .. } = price.term(term)?;
         Ok((low * factor, high * factor))
     };
-    let ((low, _), (_, high)) = (side(&sides[..middle])?, side(&sides[middle + 1..])?);
+    let ((low, _), (_, high)) = (side(&words[..middle])?, side(&words[middle + 1..])?);
     if low > high {
         return Ok(());
     }
     Err(format!("it does not hold: at least {low:.3} µs is not above at most {high:.3} µs"))
 }
 
-fn term_of(price: &Price, placement: &str, term: &str) -> Result<Median, String> {
-    match term.strip_prefix('+') {
-        None => Ok(price.cost(placement, term)?.took),
-        Some(way) => price.cost(placement, way)?.adds.ok_or(format!("`{way}` adds to nothing")),
-    }
-}
-
 /// `{{#price-table udp step1}}`: these ways, at both placements.
 pub(crate) fn ways_table(words: &[&str]) -> Markdown {
     let (price, ways) = (kept()?, named(&WAYS, words)?);
     let adds = ways.iter().any(|way| way.over.is_some());
-    let mut head = "<th></th>".to_owned();
+    let (mut head, mut second) = ("<tr><th rowspan=\"2\"></th>".to_owned(), "<tr>".to_owned());
     for (placement, _) in PLACEMENTS {
-        let _ = write!(head, "<th>{}, µs</th><th>95 %</th>", spaced(placement));
-        head.push_str(if adds { "<th>more than …</th>" } else { "" });
+        let columns = if adds { 3 } else { 2 };
+        let _ = write!(head, "<th colspan=\"{columns}\">{}, µs</th>", spaced(placement));
+        second.push_str("<th>median</th><th>95 %</th>");
+        second.push_str(if adds { "<th>adds</th>" } else { "" });
     }
+    head.push_str(if adds { "<th rowspan=\"2\">to</th>" } else { "" });
     let mut rows = String::new();
     for way in ways {
         let _ = write!(rows, "<tr><th scope=\"row\" class=\"name\">{}</th>", label(way));
         for (placement, _) in PLACEMENTS {
             let cost = price.cost(placement, way.name)?;
-            let Median { median, low, high } = cost.took;
-            let _ = write!(
-                rows,
-                "<td class=\"number\">{median:.2}</td><td class=\"number\">{low:.2}–{high:.2}</td>"
-            );
+            numbers(&mut rows, cost.took, 1.0);
             if adds {
-                let _ = write!(rows, "<td>{}</td>", more(way, cost.adds)?);
+                let added = cost.adds.map_or(String::new(), |adds| format!("{:+.1}", adds.median));
+                let _ = write!(rows, "<td class=\"name number\">{added}</td>");
             }
+        }
+        if adds {
+            let over = WAYS.iter().find(|it| Some(it.name) == way.over);
+            let _ = write!(rows, "<td class=\"name\">{}</td>", over.map_or(String::new(), label));
         }
         rows.push_str("</tr>\n");
     }
-    table(&price, &head, &rows)
+    Ok(table(&price, &format!("{head}</tr>\n{second}</tr>"), &rows))
 }
 
 /// `{{#price-cores}}`: a call through each core, in ns.
 pub(crate) fn cores_table() -> Markdown {
     let price = kept()?;
     let head =
-        "<th>core</th><th>a call, ns</th><th>95 %</th><th>of it the wire</th><th>more than …</th>";
+        "<tr><th></th><th>a call, ns</th><th>95 %</th><th>adds</th><th>of it the wire</th></tr>";
     let mut rows = String::new();
     for way in CORES.iter().filter(|way| !way.label.is_empty()) {
         let cost = price.cost("alone", way.name)?;
-        let [median, low, high] =
-            [cost.took.median, cost.took.low, cost.took.high].map(|it| it * 1000.0);
         let wire = price.cost("alone", &format!("{}-wire", way.name))?.took.median * 1000.0;
-        let adds = match (way.over, cost.adds) {
-            (Some(over), Some(adds)) => format!("{over}: {:+.0}", adds.median * 1000.0),
-            _ => String::new(),
-        };
+        let adds = cost.adds.map_or(String::new(), |adds| format!("{:+.0}", adds.median * 1000.0));
+        let _ = write!(rows, "<tr><th scope=\"row\" class=\"name\">{}</th>", label(way));
+        numbers(&mut rows, cost.took, 1000.0);
         let _ = writeln!(
             rows,
-            "<tr><th scope=\"row\" class=\"name\">{}</th><td class=\"number\">{median:.0}</td>\
-             <td class=\"number\">{low:.0}–{high:.0}</td><td class=\"number\">{wire:.0}</td>\
-             <td>{adds}</td></tr>",
-            label(way)
+            "<td class=\"number\">{adds}</td><td class=\"number\">{wire:.0}</td></tr>"
         );
     }
-    table(&price, head, &rows)
+    Ok(table(&price, head, &rows))
 }
 
-fn table(price: &Price, head: &str, rows: &str) -> Markdown {
-    let html =
-        format!("<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>");
+/// A median and its interval, in this fraction of a microsecond.
+fn numbers(row: &mut String, took: Median, fraction: f64) {
+    let [median, low, high] = [took.median, took.low, took.high].map(|it| it * fraction);
+    // As many digits as say something.
+    let digits = if median < 10.0 {
+        2
+    } else if median < 1000.0 {
+        1
+    } else {
+        0
+    };
+    let _ = write!(
+        row,
+        "<td class=\"name number\">{median:.digits$}</td>\
+         <td class=\"name number\">{low:.digits$}–{high:.digits$}</td>"
+    );
+}
+
+fn table(price: &Price, head: &str, rows: &str) -> String {
+    let html = format!("<table>\n<thead>{head}</thead>\n<tbody>\n{rows}</tbody>\n</table>");
     let caption = format!("Medians of interleaved rounds; {}.", escape(&price.machine));
-    Ok(figure("verdicts", &caption, &html))
-}
-
-fn more(way: &Way, adds: Option<Median>) -> Markdown {
-    let Some(over) = way.over else { return Ok(String::new()) };
-    let over = WAYS.iter().find(|it| it.name == over).ok_or(format!("`{over}` is no way"))?;
-    let adds = adds.ok_or(format!("`{}` adds nothing", way.name))?;
-    Ok(format!("{}: {:+.2}", label(over), adds.median))
+    figure("verdicts", &caption, &html)
 }
 
 const ROW: f64 = 40.0;
@@ -259,30 +262,39 @@ mod tests {
         Price { machine: "a machine".into(), costs }
     }
 
+    fn check(claim: &str) -> Result<(), String> {
+        check_claim(&price(), &claim.split(' ').collect::<Vec<_>>())
+    }
+
     #[test]
     fn claims_hold_only_where_intervals_lie_apart() {
         // Apart, overlapping, the wrong way round, a multiple of either side, what is added.
-        let holds =
-            |claim: &str| check_claim(&price(), &claim.split(' ').collect::<Vec<_>>()).is_ok();
-        assert!(holds("one-core tcp > udp"));
-        assert!(!holds("one-core step1 > udp"));
-        assert!(!holds("one-core udp > tcp"));
-        assert!(holds("one-core tcp > 2 udp"));
-        assert!(!holds("one-core tcp > 2.1 udp"));
-        assert!(holds("one-core 2 step1 > udp"));
-        assert!(holds("one-core udp > +step1"));
-        assert!(!holds("one-core +step1 > udp"));
+        for (claim, holds) in [
+            ("one-core:tcp > one-core:udp", true),
+            ("one-core:step1 > one-core:udp", false),
+            ("one-core:udp > one-core:tcp", false),
+            ("one-core:tcp > 2 one-core:udp", true),
+            ("one-core:tcp > 2.1 one-core:udp", false),
+            ("2 one-core:step1 > one-core:udp", true),
+            ("one-core:udp > one-core:+step1", true),
+            ("one-core:+step1 > one-core:udp", false),
+        ] {
+            assert_eq!(check(claim).is_ok(), holds, "{claim}");
+        }
     }
 
     #[test]
     fn claims_about_nothing_are_refused() {
         // A way, a placement, an addition and a grammar that do not exist.
-        let refusal =
-            |claim: &str| check_claim(&price(), &claim.split(' ').collect::<Vec<_>>()).unwrap_err();
-        assert_eq!(refusal("one-core tcp > quic"), "nothing is kept of `quic`, one-core");
-        assert_eq!(refusal("the-moon tcp > udp"), "nothing is kept of `tcp`, the-moon");
-        assert_eq!(refusal("one-core tcp > +udp"), "`udp` adds to nothing");
-        assert!(refusal("one-core tcp < udp").ends_with("are wanted"));
-        assert!(refusal("one-core tcp > many udp").ends_with("are wanted"));
+        for (claim, refusal) in [
+            ("one-core:tcp > one-core:quic", "nothing is kept of `one-core:quic`"),
+            ("the-moon:tcp > one-core:udp", "nothing is kept of `the-moon:tcp`"),
+            ("tcp > one-core:udp", "nothing is kept of `:`"),
+            ("one-core:tcp > one-core:+udp", "`udp` adds to nothing"),
+            ("one-core:tcp < one-core:udp", "a price, `>` and a price are wanted"),
+            ("one-core:tcp > many one-core:udp", "a price, `>` and a price are wanted"),
+        ] {
+            assert_eq!(check(claim), Err(refusal.into()), "{claim}");
+        }
     }
 }

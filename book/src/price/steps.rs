@@ -75,19 +75,19 @@ macro_rules! step {
                 }))
             }
 
-            struct Pair {
+            pub(super) struct Pair {
                 client: Site,
-                server: Site,
+                pub(super) server: Site,
                 $($now: Duration,)?
             }
 
             impl Pair {
-                fn new() -> Pair {
+                pub(super) fn new() -> Pair {
                     Pair { client: $site, server: $site, $($now: Duration::ZERO)? }
                 }
 
                 /// One call, and what has become due since the last; its two packets.
-                fn call(&mut self) -> [Packet; 2] {
+                pub(super) fn call(&mut self) -> [Packet; 2] {
                     let Pair { client, server, $($now)? } = self;
                     $(
                         *$now += STEP;
@@ -171,5 +171,23 @@ mod epochs {
 
     pub(super) fn step5(address: SocketAddr) -> five::Port {
         five::Port { address, epoch: STEP5 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_replies_are_kept() {
+        // As the chapter says: each with its record and its timer, once the first ones were freed.
+        let mut pair = step5_heartbeat::Pair::new();
+        for _ in 0..3000 {
+            pair.call();
+        }
+        assert_eq!(pair.server.entries(), 2 * 1000);
+        let page = include_str!("../../chapters/price.md");
+        let says = format!("Each call comes {} milliseconds after the last", STEP.as_millis());
+        assert!(page.contains(&says));
     }
 }

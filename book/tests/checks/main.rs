@@ -3,5 +3,6 @@
 mod claims;
 mod faults;
 mod pages;
+mod price;
 mod product;
 mod tiny;
