@@ -146,12 +146,11 @@ pub(crate) fn cores_table() -> Markdown {
 fn numbers(row: &mut String, took: Median, fraction: f64) {
     let [median, low, high] = [took.median, took.low, took.high].map(|it| it * fraction);
     // As many digits as say something.
-    let digits = if median < 10.0 {
-        2
-    } else if median < 1000.0 {
-        1
-    } else {
-        0
+    let digits = match median {
+        ..0.1 => 3,
+        ..10.0 => 2,
+        ..1000.0 => 1,
+        _ => 0,
     };
     let _ = write!(
         row,

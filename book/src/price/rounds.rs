@@ -2,6 +2,10 @@
 
 use std::time::Instant;
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
 use super::text::{Cost, Median};
 use super::{Once, Result, Way};
 
@@ -32,10 +36,12 @@ impl Turns {
 /// How long an exchange took in each round, in µs, way by way.
 pub(crate) fn measure(once: &mut [Once], turns: Turns, each: &dyn Fn()) -> Result<Vec<Vec<f64>>> {
     let mut took = vec![Vec::with_capacity(turns.rounds); once.len()];
+    let mut order: Vec<usize> = (0..once.len()).collect();
+    let mut random = StdRng::seed_from_u64(1);
     for round in 0..turns.all() {
-        for turn in 0..once.len() {
-            // Each is now before, now after each other.
-            let at = (turn + round) % once.len();
+        // What one leaves to be done falls to another each time.
+        order.shuffle(&mut random);
+        for &at in &order {
             let micros = timed(&mut once[at], turns.calls)?;
             if round >= WARM_UP {
                 took[at].push(micros);

@@ -10,7 +10,7 @@ use super::plain::{deadline, tcp, tcp_each, threads, udp};
 use super::steps::{HERE, step1_udp, step2_retransmit, step3_dedup, step4_epochs, step5_heartbeat};
 use super::{Host, LEN, Once, Result, Way, parts};
 
-pub(crate) const WAYS: [Way; 21] = [
+pub(crate) const WAYS: [Way; 22] = [
     part("clock", "the clock is read", parts::clock),
     part("nothing", "a system call: `recv` that finds nothing", parts::nothing),
     part("datagram", "a datagram sent and received by one thread", parts::datagram),
@@ -19,6 +19,8 @@ pub(crate) const WAYS: [Way; 21] = [
     part("channel", "two threads, crossbeam-channel", parts::channel),
     part("sysv", "two threads, System V queues", parts::sysv),
     way("udp", "UDP echo", None, udp::serve, udp::connect),
+    // The same, so that the page can say what no difference looks like.
+    way("udp-again", "UDP echo, again", Some("udp"), udp::serve, udp::connect),
     way("deadline", "UDP echo, with a deadline", Some("udp"), deadline::serve, deadline::connect),
     way("threads", "UDP echo, with threads", Some("udp"), threads::serve, threads::connect),
     way("step1", "step 1", Some("udp"), step1_udp::serve, step1_udp::connect),
