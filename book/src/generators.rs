@@ -19,7 +19,7 @@ use std::path::Path;
 
 /// All of them, by name.
 pub fn generators() -> Generators {
-    let all: [(&str, Generator); 22] = [
+    let all: [(&str, Generator); 21] = [
         ("added", added),
         ("broken", |_words| Ok(broken_table())),
         ("cost", cost),
@@ -36,7 +36,6 @@ pub fn generators() -> Generators {
         ("price-bars", price::bars_figure),
         ("price-claim", price::claim),
         ("price-cores", |_words| price::cores_table()),
-        ("price-machine", |_words| price::machine()),
         ("price-table", price::ways_table),
         ("price-times", price::times),
         ("schedules", |_words| Ok(schedules_table())),

@@ -17,7 +17,7 @@ pub use page::price_file;
 pub use peer::play_peer;
 pub use text::{Cost, Median, Price};
 
-pub(crate) use page::{bars_figure, claim, cores_table, machine, micros, times, ways_table};
+pub(crate) use page::{bars_figure, claim, cores_table, micros, times, ways_table};
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -45,11 +45,6 @@ impl Price {
     }
 }
 
-/// `{{#price-machine}}`: what it ran on.
-pub(crate) fn machine() -> Markdown {
-    Ok(kept()?.machine)
-}
-
 /// `{{#price one-core:udp}}`: what it takes; `{{#price one-core:+step2}}`: what it adds.
 pub(crate) fn micros(words: &[&str]) -> Markdown {
     let [term] = words else { return Err("one price is wanted".into()) };
