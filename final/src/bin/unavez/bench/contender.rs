@@ -74,6 +74,23 @@ impl Contender {
         matches!(self, Contender::Udp | Contender::UdpBatch | Contender::TcpEach)
     }
 
+    /// Whether its figures say more than those of its like.
+    pub(super) fn is_principal(self) -> bool {
+        matches!(
+            self,
+            Contender::TcpEach
+                | Contender::TcpOpen
+                | Contender::QuicOpen
+                | Contender::Unavez
+                | Contender::UnavezdShm
+        )
+    }
+
+    /// Whether it is this system, in one of its shapes.
+    pub(super) fn is_unavez(self) -> bool {
+        matches!(self, Contender::Unavez | Contender::UnavezdShm | Contender::UnavezdSysv)
+    }
+
     /// Whether it makes up for lost packets.
     pub(super) fn repairs(self) -> bool {
         !matches!(self, Contender::Udp | Contender::UdpBatch)

@@ -74,6 +74,7 @@ impl Row {
         let one = |figure, value| (self.contender, None, figure, value);
         let mut lines = vec![
             one("calls", just(self.calls as f64)),
+            one("rounds", just(self.rounds as f64)),
             one("typical_us", self.typical),
             one("mean_us", just(self.mean)),
             one("goodput_bits_per_s", self.goodput),
@@ -88,6 +89,8 @@ impl Row {
         }
         lines.extend(self.to_floor.map(|ratio| one("to_floor", ratio)));
         lines.extend(self.to_tcp.map(|ratio| one("to_tcp_each", ratio)));
+        lines.extend(self.saved.map(|saved| one("saved_beside_tcp_each_us", saved)));
+        lines.extend(self.to_kept.map(|ratio| one("to_tcp_open", ratio)));
         lines
     }
 }

@@ -1,16 +1,21 @@
 //! `unavez` beside TCP, QUIC and bare UDP: the same work, done by all in turns.
 
+mod claims;
+mod compare;
 mod contender;
 mod csv;
+mod files;
 mod floods;
 mod lan;
 mod link;
+mod losses;
 mod machine;
 mod measure;
 mod network;
 mod orders;
 mod peers;
 mod places;
+mod plan;
 mod plot;
 mod process;
 mod report;
@@ -23,22 +28,22 @@ mod stats;
 mod table;
 mod tun;
 
-use std::fs::File;
-use std::io::{BufWriter, Write, stdout};
-use std::path::{Path, PathBuf};
+use std::io::{Write, stdout};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::contender::Contender;
+use self::files::Files;
 use self::link::{Hop, parse_hop};
 use self::machine::Machine;
-use self::network::{Rate, parse_rate};
-use self::places::{Bench, LONGEST, Plan, SMALL};
+use self::network::{NetworkKind, Rate, parse_rate};
+use self::places::Bench;
+use self::plan::{Budget, LONGEST, SMALL, Venue, Wanted};
 use self::process::INTERRUPTED;
 use self::report::{FORMAT, Report};
-use self::rounds::Limits;
 use self::space::Space;
 use crate::args::{parse_period, parse_share};
 use crate::{Result, net};
@@ -55,6 +60,9 @@ use crate::{Result, net};
 /// them, whose links have a rate, a delay and a loss each. Rates and delays are checked first. There it
 /// is also measured how much of the wire a long message gets, how two flows share it, how small calls
 /// fare beside a long transfer, and what lost packets do.
+///
+/// At the end stands which of the paper's claims hold (§5), and where and why unavez takes longer than
+/// TCP.
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -68,9 +76,9 @@ Exit codes: 0 done, 1 stopped before the end (what was done is printed), 2 usage
 at fault.
 
 Examples:
-  unavez bench --quick                             loopback, in less than a minute
-  unavez bench --json result.json --csv result.csv everything: about half an hour
-  unavez bench plot result.json --out figures      and what it looks like
+  unavez bench --out comparison                    everything, with figures, in less than 10 minutes
+  unavez bench --quick                             less of it, in less than a minute
+  unavez bench compare a/result.json b/result.json do two runs say the same?
   unavez bench --on lan --rates 10M --losses 1%    the paper's LAN, and one that loses packets
   unavez bench --on man --hops 2M/20ms/1%          one long and bad link
   unavez bench --filter unavezd,tcp-open --sizes 64,1k --on loopback
@@ -79,21 +87,23 @@ Examples:
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Less of everything
+    /// Fewer sizes, one LAN, and exchanges only
     #[arg(long)]
     quick: bool,
-    /// Where [default: all, or loopback with --quick]
+    /// Where [default: all]
     #[arg(long, value_name = "PLACES", value_delimiter = ',')]
     on: Vec<Place>,
-    /// How many bytes go there and back: 1,64,1k,3.5M [default: 1,16,32,64,256,1k,8k,64k,512k,3.5M]
+    /// How many bytes go there and back: 1,64,1k,3.5M [default:
+    /// 1,16,32,64,256,1k,8k,64k,512k,3.5M, or 1,64,1k,64k with --quick]
     #[arg(long, value_name = "SIZES", value_delimiter = ',', value_parser = parse_size)]
     sizes: Vec<usize>,
     /// The wires of the LAN, in bits a second each way, or `none` for one that is as fast as the
-    /// machine
-    #[arg(long, value_name = "RATES", value_delimiter = ',', default_value = "10M,100M,none", value_parser = parse_rate)]
+    /// machine [default: 10M,100M,none, or 10M with --quick]
+    #[arg(long, value_name = "RATES", value_delimiter = ',', value_parser = parse_rate)]
     rates: Vec<Rate>,
-    /// The shares of packets that get lost on a LAN with a rate, beside none
-    #[arg(long, value_name = "SHARES", value_delimiter = ',', default_value = "1%,5%", value_parser = parse_share)]
+    /// The shares of packets that get lost, beside none, on the fastest LAN with a rate [default:
+    /// 1%,5%, or none with --quick]
+    #[arg(long, value_name = "SHARES", value_delimiter = ',', value_parser = parse_share)]
     losses: Vec<f64>,
     /// The links of the MAN, from the client to the server: RATE/DELAY or RATE/DELAY/LOSS each
     #[arg(long, value_name = "HOPS", value_delimiter = ',', default_value = HOPS, value_parser = parse_hop)]
@@ -101,11 +111,11 @@ pub(crate) struct Args {
     /// Which packets get lost: the same seed, the same ones
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// How many rounds at most [default: 200, or 30 with --quick]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    rounds: Option<u32>,
-    /// How long all rounds of one table may take; three are made in any case [default: 5s, or 2s with
-    /// --quick]
+    /// How many rounds of a table at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rounds: u32,
+    /// How long all may take; three rounds of each table are made in any case [default: 9min, or 50s
+    /// with --quick]
     #[arg(long, value_name = "TIME", value_parser = parse_period)]
     time: Option<Duration>,
     /// Only contenders with one of these in their names, beside those that all are compared with
@@ -114,10 +124,13 @@ pub(crate) struct Args {
     /// How many small calls are open at a time where many are
     #[arg(long, value_name = "NUMBER", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1024))]
     open: u32,
-    /// Write all figures, as JSON
+    /// Write all of it there: result.json, result.csv, and figures as SVG
+    #[arg(long, value_name = "DIRECTORY")]
+    out: Option<PathBuf>,
+    /// Write what was measured, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write all figures, a line for each, for spreadsheets
+    /// Write it a figure a line, for spreadsheets
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 }
@@ -125,6 +138,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Plot(plot::Args),
+    Compare(compare::Args),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -138,15 +152,21 @@ enum Place {
 const HOPS: &str = "10M/100us,34M/1ms,34M/1ms,10M/100us";
 const SIZES: [usize; 10] = [1, 16, 32, SMALL, 256, 1 << 10, 8 << 10, 64 << 10, 512 << 10, LONGEST];
 const QUICK_SIZES: [usize; 4] = [1, SMALL, 1 << 10, 64 << 10];
-/// As few rounds as there are at least, however long they take.
-const ROUNDS_MIN: usize = 3;
+const RATES: [Option<u64>; 3] = [Some(10_000_000), Some(100_000_000), None];
+const LOSSES: [f64; 2] = [0.01, 0.05];
+/// How long all takes: some of ten minutes, and of one, is kept for machines that are slower.
+const TIME: Duration = Duration::from_secs(540);
+const QUICK_TIME: Duration = Duration::from_secs(50);
 
 pub(crate) fn run(args: &Args) -> Result {
-    if let Some(Command::Plot(args)) = &args.command {
-        return plot::run(args);
+    match &args.command {
+        Some(Command::Plot(args)) => return plot::run(args),
+        Some(Command::Compare(args)) => return compare::run(args),
+        None => {}
     }
-    let plan = args.plan()?;
-    let files = Files::create(args)?;
+    let (named, contenders) = (Contender::named(&args.filter)?, Contender::chosen(&args.filter)?);
+    let mut venues = args.venues()?;
+    let files = Files::create(args.out.as_deref(), args.json.as_deref(), args.csv.as_deref())?;
     // Before there are threads.
     let able = space::become_able();
     let stop = net::on_stop()?;
@@ -155,24 +175,35 @@ pub(crate) fn run(args: &Args) -> Result {
     writeln!(out, "{machine}")?;
     write!(out, "{}", table::warnings(machine.optimized, able.as_ref().err().map(String::as_str)))?;
     write!(out, "{}", table::LEGEND)?;
-    let mut report = Report {
-        unavez_bench: FORMAT,
-        machine,
-        command: std::env::args().skip(1).collect(),
-        private_network: able.is_ok(),
-        tables: Vec::new(),
-    };
+    let left_out = leave_out(&mut venues, &able);
+    let mut tables = Vec::new();
     let bar = bar()?;
     let done = Box::new(|table: report::Table| {
         // The bar stands below what is printed.
         bar.suspend(|| write!(stdout(), "\n{}", table.text()))?;
-        report.tables.push(table);
+        tables.push(table);
         Ok(())
     });
-    let mut bench = Bench { plan, stop, bar: bar.clone(), done };
-    let ended = args.measure(&mut bench, able);
+    let time = args.time.unwrap_or(if args.quick { QUICK_TIME } else { TIME });
+    let budget = Budget::new(time, &venues, &contenders);
+    let (rounds, seed, bar) = (args.rounds as usize, args.seed, bar.clone());
+    let mut bench = Bench { contenders, named, rounds, seed, budget, stop, bar: bar.clone(), done };
+    let ended = visit_all(&mut bench, &venues, able.is_ok());
     drop(bench);
     bar.finish_and_clear();
+    let report = Report {
+        unavez_bench: FORMAT,
+        machine,
+        command: std::env::args().skip(1).collect(),
+        private_network: able.is_ok(),
+        claims: claims::judge(&tables, able.is_ok()),
+        losses: losses::find(&tables),
+        tables,
+    };
+    for text in [claims::text(&report.claims), losses::text(&report.losses)] {
+        write!(out, "\n{text}")?;
+    }
+    left_out.iter().try_for_each(|why| writeln!(out, "\n{why}"))?;
     files.write(&report)?;
     match ended {
         Err(error) if error.to_string() == INTERRUPTED => {
@@ -183,59 +214,72 @@ pub(crate) fn run(args: &Args) -> Result {
     }
 }
 
+fn visit_all(bench: &mut Bench, venues: &[Venue], able: bool) -> Result<()> {
+    let space = able.then(Space::new).transpose()?;
+    venues.iter().try_for_each(|venue| bench.visit(venue, space.as_ref()))
+}
+
+/// Only places that this machine allows stay; returns why the others do not.
+fn leave_out(venues: &mut Vec<Venue>, able: &std::result::Result<(), String>) -> Vec<String> {
+    let mut left_out = Vec::new();
+    let mut only = |why: String, may: &dyn Fn(&Venue) -> bool| {
+        let before = venues.len();
+        venues.retain(may);
+        if venues.len() < before {
+            left_out.push(why);
+        }
+    };
+    if let Err(why) = able {
+        let why = format!("LAN and MAN are left out: they need namespaces, and {why}.");
+        only(why, &|venue| venue.network.kind == NetworkKind::Loopback);
+    } else if let Err(why) = tun::can_open() {
+        let why = format!("Links with a rate are left out: {why}.");
+        only(why, &|venue| venue.hops.is_empty());
+    }
+    left_out
+}
+
 impl Args {
-    fn plan(&self) -> Result<Plan> {
+    fn venues(&self) -> Result<Vec<Venue>> {
         if self.hops.len() > route::HOPS_MAX {
             return Err(format!("--hops: a MAN has {} hops at most", route::HOPS_MAX).into());
         }
-        let (sizes, rounds, seconds) =
-            if self.quick { (&QUICK_SIZES[..], 30, 2) } else { (&SIZES[..], 200, 5) };
-        Ok(Plan {
-            contenders: Contender::chosen(&self.filter)?,
-            sizes: if self.sizes.is_empty() { sizes.into() } else { self.sizes.clone() },
-            limits: Limits {
-                rounds: self.rounds.unwrap_or(rounds) as usize,
-                rounds_min: ROUNDS_MIN,
-                time: self.time.unwrap_or(Duration::from_secs(seconds)),
-                calls: None,
-            },
+        let usual = if self.quick { &QUICK_SIZES[..] } else { &SIZES };
+        let wanted = Wanted {
+            sizes: if self.sizes.is_empty() { usual.into() } else { self.sizes.clone() },
             open: self.open,
-        })
+            quick: self.quick,
+            placements: plan::placements()?,
+        };
+        let rates: Vec<Option<u64>> = match (&self.rates[..], self.quick) {
+            ([], true) => RATES[..1].into(),
+            ([], false) => RATES.into(),
+            (rates, _) => rates.iter().map(|rate| rate.0).collect(),
+        };
+        let losses = match (&self.losses[..], self.quick) {
+            ([], true) => &[],
+            ([], false) => &LOSSES[..],
+            (losses, _) => losses,
+        };
+        let mut venues = Vec::new();
+        if self.visits(Place::Loopback) {
+            venues.extend(wanted.loopback());
+        }
+        if self.visits(Place::Lan) {
+            venues.extend(rates.iter().map(|rate| wanted.lan(*rate)));
+            let fastest = rates.iter().flatten().max();
+            let lossy =
+                |rate: &u64| losses.iter().map(|loss| wanted.lossy_lan(*rate, *loss)).collect();
+            venues.extend::<Vec<Venue>>(fastest.map(lossy).unwrap_or_default());
+        }
+        if self.visits(Place::Man) {
+            venues.push(wanted.man(&self.hops));
+        }
+        Ok(venues)
     }
 
-    fn measure(&self, bench: &mut Bench, able: std::result::Result<(), String>) -> Result<()> {
-        let places = match (&self.on[..], self.quick) {
-            ([], true) => &[Place::Loopback][..],
-            ([], false) => &[Place::Loopback, Place::Lan, Place::Man],
-            (places, _) => places,
-        };
-        if places.contains(&Place::Loopback) {
-            let space = able.is_ok().then(Space::new).transpose()?;
-            bench.loopback(space.as_ref())?;
-        }
-        if let Err(why) = able {
-            if places.iter().any(|place| *place != Place::Loopback) {
-                writeln!(stdout(), "\nLAN and MAN are left out: they need namespaces, and {why}.")?;
-            }
-            return Ok(());
-        }
-        let links = tun::can_open();
-        if places.contains(&Place::Lan) {
-            for rate in &self.rates {
-                match (rate.0, &links) {
-                    (None, _) => bench.fast_lan()?,
-                    (Some(rate), Ok(())) => bench.lan(rate, &self.losses, self.seed)?,
-                    (Some(_), Err(_)) => {}
-                }
-            }
-        }
-        if places.contains(&Place::Man) && links.is_ok() {
-            bench.man(&self.hops, self.seed)?;
-        }
-        if let Err(why) = links {
-            writeln!(stdout(), "\nLinks with a rate are left out: {why}.")?;
-        }
-        Ok(())
+    fn visits(&self, place: Place) -> bool {
+        self.on.is_empty() || self.on.contains(&place)
     }
 }
 
@@ -244,39 +288,6 @@ fn bar() -> Result<ProgressBar> {
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rounds  {elapsed}  {msg}")?);
     Ok(bar)
-}
-
-/// Where the figures go, opened before the work is done.
-struct Files {
-    json: Option<File>,
-    csv: Option<File>,
-}
-
-impl Files {
-    fn create(args: &Args) -> Result<Files> {
-        let create = |path: &Path| {
-            File::create(path).map_err(|error| format!("{}: {error}", path.display()))
-        };
-        Ok(Files {
-            json: args.json.as_deref().map(create).transpose()?,
-            csv: args.csv.as_deref().map(create).transpose()?,
-        })
-    }
-
-    fn write(self, report: &Report) -> Result<()> {
-        if let Some(json) = self.json {
-            let mut out = BufWriter::new(json);
-            serde_json::to_writer_pretty(&mut out, report)?;
-            writeln!(out)?;
-            out.flush()?;
-        }
-        if let Some(csv) = self.csv {
-            let mut out = BufWriter::new(csv);
-            csv::write(report, &mut out)?;
-            out.flush()?;
-        }
-        Ok(())
-    }
 }
 
 /// A length: bytes, or KiB and MiB as `k` and `M`.

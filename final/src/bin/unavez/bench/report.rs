@@ -4,15 +4,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::claims::Claim;
 use super::contender::Contender;
 use super::floods::{self, Goodputs};
+use super::losses::Loss;
 use super::machine::Machine;
 use super::network::Network;
 use super::rounds::{Measured, Series, Workload};
 use super::stats::{self, Median};
 
 /// The form of these files: a reader refuses others.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// A run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,6 +26,10 @@ pub(super) struct Report {
     pub(super) command: Vec<String>,
     /// The network is the bench's own, so that all packets are those of the contenders.
     pub(super) private_network: bool,
+    /// What the paper found, and what holds of it here.
+    pub(super) claims: Vec<Claim>,
+    /// Where unavez takes longer than TCP.
+    pub(super) losses: Vec<Loss>,
     pub(super) tables: Vec<Table>,
 }
 
@@ -61,6 +67,7 @@ pub(super) enum Rows {
 pub(super) struct Row {
     pub(super) contender: Contender,
     pub(super) calls: u64,
+    pub(super) rounds: usize,
     pub(super) mean: f64,
     /// Of single exchanges; there are none when many are open at a time.
     pub(super) exchanges: Option<Percentiles>,
@@ -70,6 +77,10 @@ pub(super) struct Row {
     pub(super) to_floor: Option<Median>,
     /// How often as long as TCP with a connection for each request, round by round.
     pub(super) to_tcp: Option<Median>,
+    /// How much less than that, round by round.
+    pub(super) saved: Option<Median>,
+    /// How often as long as TCP that keeps its connection, round by round.
+    pub(super) to_kept: Option<Median>,
     /// Bits of messages in a second.
     pub(super) goodput: Median,
     /// Bits in a second that arrived at the server's host, with all headers of the link.
@@ -77,8 +88,6 @@ pub(super) struct Row {
     pub(super) packets: f64,
     pub(super) client_cpu: f64,
     pub(super) server_cpu: f64,
-    /// Of each round, in the order in which they were measured.
-    pub(super) rounds: Vec<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -125,15 +134,17 @@ impl Table {
     ) -> Table {
         let find = |contender| measured.series.iter().find(|it| it.contender == contender);
         let (message, floor) = match workload {
-            Workload::Exchange(message) => (message, Some(Contender::Udp)),
+            Workload::Exchange(message) | Workload::Lossy(message) => {
+                (message, Some(Contender::Udp))
+            }
             Workload::Pipeline(message, _) => (message, Some(Contender::UdpBatch)),
             Workload::Bulk(message) => (message, None),
         };
-        let (floor, tcp) = (floor.and_then(find), find(Contender::TcpEach));
+        let beside = [floor.and_then(find), find(Contender::TcpEach), find(Contender::TcpOpen)];
         let series = measured.series.iter();
-        let rows = series.filter_map(|it| Row::new(it, message.len, floor, tcp)).collect();
+        let rows = series.filter_map(|it| Row::new(it, message.len, beside)).collect();
         let rows = match workload {
-            Workload::Exchange(_) => Rows::Exchange { rows },
+            Workload::Exchange(_) | Workload::Lossy(_) => Rows::Exchange { rows },
             Workload::Pipeline(_, open) => Rows::Pipeline { open, rows },
             Workload::Bulk(_) => Rows::Bulk { rows },
         };
@@ -152,19 +163,22 @@ impl Table {
     }
 }
 
+fn micros(ns: f64) -> f64 {
+    ns / 1e3
+}
+
 impl Row {
-    fn new(
-        series: &Series,
-        len: usize,
-        floor: Option<&Series>,
-        tcp: Option<&Series>,
-    ) -> Option<Row> {
-        let micros = |ns: f64| ns / 1e3;
+    /// Beside the floor, TCP with a connection for each request and TCP that keeps it.
+    fn new(series: &Series, len: usize, beside: [Option<&Series>; 3]) -> Option<Row> {
         let per_call = |sum: u64| micros(sum as f64 / series.counted.max(1) as f64);
         let at = |quantile| micros(series.took.value_at_quantile(quantile) as f64);
-        let to = |other: &Series| {
-            Median::of(series.rounds.iter().zip(&other.rounds).map(|(own, its)| own / its))
+        let pairs = |other: &Series, by: fn(f64, f64) -> f64| {
+            let pairs = series.rounds.iter().zip(&other.rounds);
+            Median::of(pairs.map(|(own, its)| by(*own, *its)))
         };
+        let [to_floor, to_tcp, to_kept] =
+            beside.map(|other| other.and_then(|it| pairs(it, |own, its| own / its)));
+        let saved = beside[1].and_then(|tcp| pairs(tcp, |own, its| micros(its - own)));
         let exchanges = (!series.took.is_empty()).then(|| Percentiles {
             p50: at(0.5),
             p90: at(0.9),
@@ -174,17 +188,19 @@ impl Row {
         Some(Row {
             contender: series.contender,
             calls: series.calls,
+            rounds: series.rounds.len(),
             mean: micros(series.all_ns as f64 / series.calls.max(1) as f64),
             exchanges,
             typical: Median::of(series.rounds.iter().copied().map(micros))?,
-            to_floor: floor.and_then(to),
-            to_tcp: tcp.and_then(to),
+            to_floor,
+            to_tcp,
+            saved,
+            to_kept,
             goodput: Median::of(series.rounds.iter().map(|ns| bits / (ns / 1e9)))?,
             on_link: Median::of(series.on_link.iter().map(|bytes| bytes * 8.0))?,
             packets: series.packets as f64 / series.counted.max(1) as f64,
             client_cpu: per_call(series.cpu_ns[0]),
             server_cpu: per_call(series.cpu_ns[1]),
-            rounds: series.rounds.iter().copied().map(micros).collect(),
         })
     }
 

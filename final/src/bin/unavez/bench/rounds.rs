@@ -17,6 +17,8 @@ use crate::net::Stop;
 pub(super) enum Workload {
     /// One exchange after the other.
     Exchange(Kind),
+    /// The same where packets get lost: how long a turn takes is not known beforehand.
+    Lossy(Kind),
     /// Many calls, of which so many are open at any time.
     Pipeline(Kind, u32),
     /// A long message one way, and a byte back.
@@ -31,9 +33,6 @@ pub(super) struct Limits {
     pub(super) rounds_min: usize,
     /// How long all rounds may take.
     pub(super) time: Duration,
-    /// How many exchanges a turn has, if not as many as take a certain time: where packets get lost, how
-    /// long one takes is not known beforehand.
-    pub(super) calls: Option<u32>,
 }
 
 /// How long a turn is to take, if one call does not take longer.
@@ -41,6 +40,8 @@ const TURN: Duration = Duration::from_millis(2);
 const PIPELINE_TURN: Duration = Duration::from_millis(15);
 /// Calls of a turn.
 const CALLS_MAX: u64 = 64;
+/// Where packets get lost a percentile takes more of them.
+const LOSSY_CALLS: u32 = 25;
 const PIPELINE_CALLS_MAX: u64 = 16_384;
 /// What takes longer counts as this long.
 const LONGEST_NS: u64 = 600_000_000_000;
@@ -83,22 +84,33 @@ pub(super) fn measure(
     bar: &ProgressBar,
     stop: &Stop,
 ) -> Result<Measured> {
+    let began = Instant::now();
     let mut measured = Measured { series: Vec::new(), absent: Vec::new() };
+    let mut trials = Vec::new();
     for &contender in contenders.iter().filter(|it| workload.suits(**it)) {
-        match Series::begin(scene, workload, contender, limits.calls, stop)? {
-            Ok(series) => measured.series.push(series),
+        match Series::begin(scene, workload, contender, stop)? {
+            Ok((series, trial)) => {
+                measured.series.push(series);
+                trials.push(trial);
+            }
             Err(why) => measured.absent.push((contender, why)),
         }
+    }
+    // Where all take long, they have already had a turn each.
+    let tried = measured.series.iter().all(|it| it.once >= LONG && it.calls_a_turn == 1);
+    if tried {
+        measured.series.iter_mut().zip(&trials).for_each(|(series, trial)| series.add(trial));
     }
     let round: Duration = measured.series.iter().map(|it| it.once * it.calls_a_turn).sum();
     let fit = limits.time.as_nanos() / round.as_nanos().max(1);
     let rounds = limits.rounds.min((fit as usize).max(limits.rounds_min));
-    let warm_up = (rounds / 10).min(10);
+    let rounds = rounds - usize::from(tried).min(rounds);
+    let warm_up = if tried { 0 } else { (rounds / 10).min(10) };
     bar.inc_length((rounds + warm_up) as u64);
-    let began = Instant::now();
     for round in 0..warm_up + rounds {
         // It may take longer than it seemed at first.
-        if round >= warm_up + limits.rounds_min && began.elapsed() > limits.time {
+        let measured_rounds = measured.series.first().map_or(0, |it| it.rounds.len());
+        if measured_rounds >= limits.rounds_min && began.elapsed() > limits.time {
             bar.inc((warm_up + rounds - round) as u64);
             break;
         }
@@ -123,9 +135,9 @@ pub(super) fn measure(
 
 impl Workload {
     /// Whether the contender is meant for it.
-    fn suits(self, contender: Contender) -> bool {
+    pub(super) fn suits(self, contender: Contender) -> bool {
         match self {
-            Workload::Exchange(_) => contender != Contender::UdpBatch,
+            Workload::Exchange(_) | Workload::Lossy(_) => contender != Contender::UdpBatch,
             // A datagram is not long, and Fast Open saves nothing that counts.
             Workload::Bulk(_) => {
                 !matches!(contender, Contender::Udp | Contender::UdpBatch | Contender::TcpFastOpen)
@@ -139,7 +151,7 @@ impl Workload {
 
     fn order(self, contender: Contender, calls: u32, unmeasured: u32) -> Order {
         match self {
-            Workload::Exchange(message) | Workload::Bulk(message) => {
+            Workload::Exchange(message) | Workload::Lossy(message) | Workload::Bulk(message) => {
                 Order::Exchange { contender, message, calls, unmeasured }
             }
             Workload::Pipeline(message, open) => {
@@ -155,28 +167,32 @@ impl Series {
         scene: &mut Scene,
         workload: Workload,
         contender: Contender,
-        calls: Option<u32>,
         stop: &Stop,
-    ) -> Result<std::result::Result<Series, String>> {
+    ) -> Result<std::result::Result<(Series, Batch), String>> {
         // Where many are open, most of a turn is to be neither its beginning nor its end.
         let (first, least, turn, most) = match workload {
-            Workload::Exchange(_) | Workload::Bulk(_) => (1, 1, TURN, CALLS_MAX),
             Workload::Pipeline(_, open) => (open, open * 4, PIPELINE_TURN, PIPELINE_CALLS_MAX),
+            Workload::Lossy(_) => (1, LOSSY_CALLS, TURN, LOSSY_CALLS.into()),
+            _ => (1, 1, TURN, CALLS_MAX),
         };
-        let mut once = Duration::MAX;
+        let mut once = Duration::ZERO;
+        let mut last = None;
         for calls in [first, first * 3] {
-            if once < LONG || once == Duration::MAX {
+            if once < LONG {
                 let answer: Answer = scene.order(&workload.order(contender, calls, 0), stop)?;
                 match answer {
-                    Ok(batch) => once = Duration::from_nanos(batch.all_ns) / calls,
+                    Ok(batch) => {
+                        once = Duration::from_nanos(batch.all_ns) / calls;
+                        last = Some(batch);
+                    }
                     Err(why) => return Ok(Err(why)),
                 }
             }
         }
+        let trial = last.expect("it was tried once at least");
         let fit = (turn.as_nanos() / once.as_nanos().max(1)) as u64;
-        let fit = fit.clamp(least.into(), most.max(least.into())) as u32;
-        let calls_a_turn = calls.unwrap_or(fit);
-        Ok(Ok(Series {
+        let calls_a_turn = fit.clamp(least.into(), most.max(least.into())) as u32;
+        let series = Series {
             contender,
             took: Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("the bounds are allowed"),
             rounds: Vec::new(),
@@ -188,7 +204,8 @@ impl Series {
             on_link: Vec::new(),
             calls_a_turn,
             once,
-        }))
+        };
+        Ok(Ok((series, trial)))
     }
 
     fn unmeasured(&self) -> u32 {

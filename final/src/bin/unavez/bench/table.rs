@@ -33,20 +33,14 @@ pub(super) fn warnings(optimized: bool, shared_because: Option<&str>) -> String 
 impl Table {
     /// A heading, a line for each contender, and one for each that could not.
     pub(super) fn text(&self) -> String {
-        let (len, small) = (bytes(self.len), format!("{:>9}", ""));
-        let (what, columns) = match &self.rows {
-            Rows::Exchange { .. } => (format!("{len} there and back"), EXCHANGE.into()),
-            Rows::Pipeline { open, .. } => (format!("{len}, {open} calls open"), PIPELINE.into()),
-            Rows::Bulk { .. } => (format!("{len} one way"), BULK.into()),
-            Rows::Share { .. } => (format!("two flows at once, {len} one way"), SHARE.into()),
-            Rows::Beside { transfer, .. } => {
-                let transfer = bytes(*transfer);
-                let what = format!("{len} there and back, alone and beside {transfer} one way");
-                (what, format!("{small}{BESIDE}"))
-            }
+        let columns = match &self.rows {
+            Rows::Exchange { .. } => EXCHANGE,
+            Rows::Pipeline { .. } => PIPELINE,
+            Rows::Bulk { .. } => BULK,
+            Rows::Share { .. } => SHARE,
+            Rows::Beside { .. } => BESIDE,
         };
-        let mut text =
-            format!("{}, {}: {what}\n{:<20}{columns}\n", self.network, self.placement, "");
+        let mut text = format!("{}\n{:<20}{columns}\n", self.heading(), "");
         for line in self.text_lines() {
             let _ = writeln!(text, "{}", line.trim_end());
         }
@@ -54,6 +48,21 @@ impl Table {
             let _ = writeln!(text, "  {:<18} — {why}", contender.name());
         }
         text
+    }
+
+    /// Where it was, and what was done.
+    pub(super) fn heading(&self) -> String {
+        let len = bytes(self.len);
+        let what = match &self.rows {
+            Rows::Exchange { .. } => format!("{len} there and back"),
+            Rows::Pipeline { open, .. } => format!("{len}, {open} calls open"),
+            Rows::Bulk { .. } => format!("{len} one way"),
+            Rows::Share { .. } => format!("two flows at once, {len} one way"),
+            Rows::Beside { transfer, .. } => {
+                format!("{len} there and back, alone and beside {} one way", bytes(*transfer))
+            }
+        };
+        format!("{}, {}: {what}", self.network, self.placement)
     }
 
     fn text_lines(&self) -> Vec<String> {
@@ -76,7 +85,7 @@ const BULK: &str =
     " p50 in ms     Mb/s  of the link         with headers  packets   client   server";
 const SHARE: &str = "                     first             second             Jain's index       \
                      Mb/s  of the link";
-const BESIDE: &str = "alone p50       p99  beside p50       p99";
+const BESIDE: &str = "         alone p50       p99  beside p50       p99";
 
 fn exchange_line(row: &Row) -> String {
     let mut line = name(row.contender);
@@ -145,9 +154,23 @@ fn scale(Median { median, low, high }: Median, by: f64) -> Median {
 }
 
 /// Three digits that count, or all before the point.
-fn digits(value: f64) -> String {
+pub(super) fn digits(value: f64) -> String {
     let places = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
     format!("{value:.places$}")
+}
+
+/// A time of so many µs.
+pub(super) fn time(us: f64) -> String {
+    match us.abs() {
+        size if size >= 1e6 => format!("{} s", signed(us / 1e6)),
+        size if size >= 1e3 => format!("{} ms", signed(us / 1e3)),
+        _ => format!("{} µs", signed(us)),
+    }
+}
+
+fn signed(value: f64) -> String {
+    let sign = if value < 0.0 { "−" } else { "" };
+    format!("{sign}{}", digits(value.abs()))
 }
 
 /// A number of bytes.

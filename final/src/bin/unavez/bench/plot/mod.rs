@@ -39,7 +39,7 @@ pub(super) struct Args {
         long,
         value_name = "NAMES",
         value_delimiter = ',',
-        default_value = "udp,tcp-each,tcp-open,quic-open,unavez,unavezd-shm"
+        default_value = USUAL
     )]
     filter: Vec<String>,
 }
@@ -52,23 +52,36 @@ const PAPERS_RATE: u64 = 10_000_000;
 pub(super) fn run(args: &Args) -> Result {
     let report = read(&args.result)?;
     let chosen = Contender::named(&args.filter)?;
-    let mut figures = exchanges(&report.tables, &chosen);
-    figures.extend(packets(&report.tables));
-    if figures.is_empty() {
+    fs::create_dir_all(&args.out).map_err(|error| format!("{}: {error}", args.out.display()))?;
+    let paths = draw(&report, &chosen, &args.out)?;
+    if paths.is_empty() {
         return Err(format!("{}: there is nothing to draw", args.result.display()).into());
     }
-    fs::create_dir_all(&args.out).map_err(|error| format!("{}: {error}", args.out.display()))?;
-    let origin = report.machine.to_string();
-    for (name, draw) in figures {
-        let path = args.out.join(format!("{name}.svg"));
-        fs::write(&path, draw.svg(&origin)?)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+    for path in paths {
         writeln!(stdout(), "{}", path.display())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(path: &Path) -> Result<Report> {
+/// The contenders that are drawn unless others are wanted.
+pub(super) const USUAL: &str = "udp,tcp-each,tcp-open,quic-open,unavez,unavezd-shm";
+
+/// Draws all there is into a directory; returns the files.
+pub(super) fn draw(report: &Report, chosen: &[Contender], out: &Path) -> Result<Vec<PathBuf>> {
+    let mut figures = exchanges(&report.tables, chosen);
+    figures.extend(packets(&report.tables));
+    let origin = report.machine.to_string();
+    let mut paths = Vec::new();
+    for (name, draw) in figures {
+        let path = out.join(format!("{name}.svg"));
+        fs::write(&path, draw.svg(&origin)?)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+pub(super) fn read(path: &Path) -> Result<Report> {
     let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
     let value: serde_json::Value =

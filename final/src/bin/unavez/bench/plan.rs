@@ -1,0 +1,267 @@
+//! What is measured where, and how much of the time each part of it gets.
+
+use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
+
+use super::contender::Contender;
+use super::link::Hop;
+use super::network::Network;
+use super::orders::Kind;
+use super::rounds::Workload;
+use crate::Result;
+
+/// How long a small call's message is.
+pub(super) const SMALL: usize = 64;
+/// As long as the paper's longest: 3.5 MB (§5).
+pub(super) const LONGEST: usize = 7 << 19;
+/// As few rounds as there are at least, however long they take.
+pub(super) const ROUNDS_MIN: usize = 3;
+
+/// A network, and what is done on it.
+pub(super) struct Venue {
+    pub(super) network: Network,
+    /// The links of it, if it has some with a rate.
+    pub(super) hops: Vec<Hop>,
+    pub(super) placement: Placement,
+    pub(super) works: Vec<Work>,
+}
+
+/// On which cores the client's and the server's side run, with a name.
+pub(super) type Placement = (&'static str, [usize; 2]);
+
+/// One table's worth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Work {
+    /// All contenders in turns.
+    Rounds(Workload),
+    /// Two flows at a time, of messages that long.
+    Share(usize),
+    /// Small calls alone, and while messages that long are sent.
+    Beside(usize),
+}
+
+/// What is asked for.
+pub(super) struct Wanted {
+    pub(super) sizes: Vec<usize>,
+    /// How many small calls are open at a time.
+    pub(super) open: u32,
+    /// Exchanges only.
+    pub(super) quick: bool,
+    /// Those that are possible; the last one is that of real hosts.
+    pub(super) placements: Vec<Placement>,
+}
+
+impl Wanted {
+    /// Both hosts are this one, in each placement.
+    pub(super) fn loopback(&self) -> impl Iterator<Item = Venue> {
+        let many = Workload::Pipeline(Kind::there_and_back(SMALL), self.open);
+        self.placements.iter().map(move |placement| Venue {
+            network: Network::LOOPBACK,
+            hops: Vec::new(),
+            placement: *placement,
+            works: self.exchanges().chain([Work::Rounds(many)]).collect(),
+        })
+    }
+
+    /// Two hosts and a wire, of this rate or as fast as the machine.
+    pub(super) fn lan(&self, rate: Option<u64>) -> Venue {
+        let hop = rate.map(|rate| Hop { rate, delay: Duration::ZERO, loss: 0.0 });
+        self.venue(Network::lan(rate), hop.into_iter().collect())
+    }
+
+    /// The same, where packets get lost.
+    pub(super) fn lossy_lan(&self, rate: u64, loss: f64) -> Venue {
+        let network = Network::lan(Some(rate)).with_loss(loss);
+        self.venue(network, vec![Hop { rate, delay: Duration::ZERO, loss }])
+    }
+
+    /// Two LANs with routers between them.
+    pub(super) fn man(&self, hops: &[Hop]) -> Venue {
+        self.venue(Network::man(hops), hops.to_vec())
+    }
+
+    fn venue(&self, network: Network, hops: Vec<Hop>) -> Venue {
+        let longest = self.sizes.iter().copied().max().unwrap_or(LONGEST);
+        let of_link = |part| network.rate.map_or(longest, |rate| rate as usize / 8 / part);
+        // A transfer takes a second at most, and one of two flows a fifth of it.
+        let (long, shared) = (longest.min(of_link(1)), LONGEST.min(of_link(10)));
+        let bulk = Work::Rounds(Workload::Bulk(Kind::one_way(long)));
+        let works = if network.loss > 0.0 {
+            vec![Work::Rounds(Workload::Lossy(Kind::there_and_back(SMALL))), bulk]
+        } else if self.quick {
+            self.exchanges().collect()
+        } else {
+            self.exchanges().chain([bulk, Work::Share(shared), Work::Beside(long)]).collect()
+        };
+        let placement = *self.placements.last().expect("there is a core");
+        Venue { network, hops, placement, works }
+    }
+
+    fn exchanges(&self) -> impl Iterator<Item = Work> {
+        let sizes = self.sizes.iter().copied();
+        sizes.map(|len| Work::Rounds(Workload::Exchange(Kind::there_and_back(len))))
+    }
+}
+
+/// What takes longer once is done only by those whose figures say most.
+const SLOW: Duration = Duration::from_millis(500);
+const SAID_OF_SLOW: &str = "left out where once takes so long; --filter has it back";
+
+impl Work {
+    /// Who is not to do it here, and why.
+    pub(super) fn left_out(self, network: Network, contender: Contender) -> Option<&'static str> {
+        match self {
+            // Who does not send again is not there where packets get lost.
+            Work::Rounds(_) if network.loss > 0.0 && !contender.repairs() => None,
+            Work::Rounds(workload) if self.once(network) > SLOW && workload.suits(contender) => {
+                (!contender.is_principal()).then_some(SAID_OF_SLOW)
+            }
+            _ => None,
+        }
+    }
+
+    /// How long it takes once at least: the bits must leave.
+    fn once(self, network: Network) -> Duration {
+        let (bytes, ways) = match self {
+            Work::Rounds(Workload::Exchange(message) | Workload::Lossy(message)) => {
+                (2 * message.len, 2.0)
+            }
+            Work::Rounds(Workload::Pipeline(message, open)) => (message.len * open as usize, 2.0),
+            Work::Rounds(Workload::Bulk(message)) => (message.len, 2.0),
+            Work::Share(len) => (2 * len, 2.0),
+            Work::Beside(len) => (len, 2.0),
+        };
+        let delay = network.delay.unwrap_or(0.0) / 1e6 * ways;
+        let bits = network.rate.map_or(0.0, |rate| bytes as f64 * 8.0 / rate as f64);
+        Duration::from_secs_f64(delay + bits)
+    }
+
+    /// What so many contenders need of the time, and how much of the rest is well spent here.
+    fn need(self, network: Network, contenders: u32) -> Need {
+        let (times, weight, least) = match self {
+            Work::Rounds(Workload::Lossy(_)) => (LOSSY_ROUNDS * contenders, 8, 0.1),
+            Work::Rounds(Workload::Bulk(_)) => (ROUNDS_MIN as u32 * contenders, 2, 0.1),
+            Work::Rounds(_) => (ROUNDS_MIN as u32 * contenders, 4, 0.1),
+            Work::Share(_) => (4 * contenders, 2, 2.0),
+            Work::Beside(_) => (contenders, 2, 2.0),
+        };
+        let least = Duration::from_secs_f64(least) + self.once(network) * times;
+        Need { least, weight }
+    }
+}
+
+/// How many exchanges a contender may be expected to do where packets get lost.
+const LOSSY_ROUNDS: u32 = 500;
+/// To build a network and its processes, and to check them.
+const BUILDING: Duration = Duration::from_secs(1);
+const CHECKING: Duration = Duration::from_secs(2);
+
+/// What a part takes.
+#[derive(Debug, Clone, Copy)]
+struct Need {
+    least: Duration,
+    weight: u32,
+}
+
+/// The time for all of it. Each part gets what it takes at least and its share of the rest; what one
+/// leaves, or takes beyond, is the others'.
+pub(super) struct Budget {
+    ends: Instant,
+    /// Of what is still to be done, in its order.
+    needs: std::vec::IntoIter<Need>,
+}
+
+impl Budget {
+    pub(super) fn new(time: Duration, venues: &[Venue], contenders: &[Contender]) -> Budget {
+        let mut needs = Vec::new();
+        for Venue { network, hops, works, .. } in venues {
+            let checked = !hops.is_empty() && network.loss == 0.0;
+            let least = BUILDING + if checked { CHECKING } else { Duration::ZERO };
+            needs.push(Need { least, weight: 0 });
+            needs.extend(works.iter().map(|work| {
+                let slow = work.once(*network) > SLOW;
+                let those = contenders.iter().filter(|it| !slow || it.is_principal()).count();
+                work.need(*network, those as u32)
+            }));
+        }
+        Budget { ends: Instant::now() + time, needs: needs.into_iter() }
+    }
+
+    /// How long the next part may take.
+    pub(super) fn next(&mut self) -> Duration {
+        self.next_at(Instant::now())
+    }
+
+    fn next_at(&mut self, now: Instant) -> Duration {
+        let left = self.needs.as_slice();
+        let (least, weight) = left.iter().fold((Duration::ZERO, 0), |(least, weight), need| {
+            (least + need.least, weight + need.weight)
+        });
+        let Some(need) = self.needs.next() else { return Duration::ZERO };
+        let spare = self.ends.saturating_duration_since(now).saturating_sub(least);
+        need.least + spare * need.weight / weight.max(1)
+    }
+}
+
+/// All processes on one core and, if there are as many, those of each side on one of its own.
+pub(super) fn placements() -> Result<Vec<Placement>> {
+    let allowed = sched_getaffinity(Pid::from_raw(0))?;
+    let mut cpus = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu) == Ok(true));
+    let first = cpus.next().ok_or("no core is allowed")?;
+    let each = cpus.next().map(|second| ("a core each", [first, second]));
+    Ok([("one core", [first, first])].into_iter().chain(each).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(quick: bool) -> Wanted {
+        Wanted { sizes: vec![1, 64 << 10, LONGEST], open: 8, quick, placements: vec![("", [0, 0])] }
+    }
+
+    #[test]
+    fn slow_exchanges_are_left_to_those_who_say_most() {
+        // 3.5 MB there and back takes six seconds at 10 Mb/s, and half a second at 100 Mb/s.
+        let longest = Work::Rounds(Workload::Exchange(Kind::there_and_back(LONGEST)));
+        let slow = Network::lan(Some(10_000_000));
+        assert!(longest.left_out(slow, Contender::UnavezdSysv).is_some());
+        assert_eq!(longest.left_out(slow, Contender::Unavez), None);
+        assert_eq!(longest.left_out(Network::lan(None), Contender::UnavezdSysv), None);
+        let small = Work::Rounds(Workload::Exchange(Kind::there_and_back(1)));
+        assert_eq!(small.left_out(slow, Contender::UnavezdSysv), None);
+    }
+
+    #[test]
+    fn time_is_divided_and_what_is_left_is_the_others() {
+        // Two parts that weigh alike: half each; the first takes nothing, and the second has all.
+        let now = Instant::now();
+        let need = Need { least: Duration::from_secs(1), weight: 1 };
+        let budget = |seconds| Budget {
+            ends: now + Duration::from_secs(seconds),
+            needs: vec![need, need].into_iter(),
+        };
+        let mut enough = budget(10);
+        assert_eq!(enough.next_at(now), Duration::from_secs(5));
+        assert_eq!(enough.next_at(now), Duration::from_secs(10));
+        // Where there is too little, each gets what it needs all the same.
+        let mut little = budget(1);
+        assert_eq!(little.next_at(now), Duration::from_secs(1));
+        assert_eq!(little.next_at(now + Duration::from_secs(9)), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn all_at_least_takes_less_than_is_given() {
+        // The usual run: what must be done leaves some time, or some tables would have three rounds only.
+        let hops = ["10M/100us", "34M/1ms", "34M/1ms", "10M/100us"];
+        let hops: Vec<Hop> =
+            hops.iter().map(|hop| super::super::link::parse_hop(hop).unwrap()).collect();
+        let wanted = wanted(false);
+        let venues = [wanted.lan(Some(10_000_000)), wanted.lan(None), wanted.man(&hops)];
+        let budget = Budget::new(Duration::ZERO, &venues, &Contender::ALL);
+        let least: Duration = budget.needs.as_slice().iter().map(|need| need.least).sum();
+        assert!(least > Duration::from_secs(180) && least < Duration::from_secs(360), "{least:?}");
+    }
+}
