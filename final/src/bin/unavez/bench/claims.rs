@@ -12,7 +12,7 @@ use super::network::{Network, NetworkKind};
 use super::plan::SMALL;
 use super::report::{Row, Rows, Table};
 use super::stats::Median;
-use super::table::{bytes, digits, time};
+use super::table::{bytes, ratio, time};
 
 /// A claim on one network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -211,7 +211,7 @@ impl Verdict {
 fn detail(claim: Kind, wanted: [f64; 2], sizes: &[Size], at: Option<&Size>) -> String {
     let [first, last] = [0, sizes.len() - 1].map(|at| bytes(sizes[at].len));
     let value = |it: &Size| match claim {
-        Kind::Faster => format!("{} times as long", shown(it.value, digits)),
+        Kind::Faster => format!("{} times as long", shown(it.value, ratio)),
         Kind::Constant => shown(it.value, time),
         Kind::Packets => format!("{:.2}", it.value.median),
     };
@@ -262,7 +262,7 @@ mod tests {
     fn tables(sizes: &[(usize, f64, f64)]) -> Vec<Table> {
         let row = |contender, saved: f64, ratio, packets| {
             let row = serde_json::json!({
-                "contender": contender, "calls": 9, "rounds": 9, "mean": 1.0, "exchanges": null,
+                "contender": contender, "calls": 9, "rounds": 9, "passes": 9, "mean": 1.0, "exchanges": null,
                 "typical": median(1.0), "to_floor": null, "to_tcp": median(ratio),
                 "saved": median(saved), "to_kept": null, "goodput": median(1.0),
                 "on_link": median(1.0), "packets": packets, "client_cpu": 1.0, "server_cpu": 1.0,

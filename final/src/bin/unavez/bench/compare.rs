@@ -1,7 +1,7 @@
 //! Whether two runs say the same.
 //!
 //! The ratios are compared: a machine that is faster for all is none to be noted. Two intervals of
-//! medians of the same may lie apart by chance; how often, follows from the numbers of rounds alone,
+//! medians of the same may lie apart by chance; how often, follows from the numbers of passes alone,
 //! and if more lie apart than chance explains, the runs differ.
 
 use std::fmt::Write as _;
@@ -86,7 +86,7 @@ impl Compared {
                 continue;
             }
             self.all += 1;
-            self.by_chance += chance_apart(rows.map(|it| it.rounds));
+            self.by_chance += chance_apart(rows.map(|it| it.passes));
             if one.low > other.high || other.low > one.high {
                 let (what, beside) = (table.heading(), beside.name());
                 let what = format!("{what}: {} beside {beside}", contender.name());

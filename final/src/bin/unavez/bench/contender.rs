@@ -91,6 +91,11 @@ impl Contender {
         matches!(self, Contender::Unavez | Contender::UnavezdShm | Contender::UnavezdSysv)
     }
 
+    /// Whether it keeps what it learns of the path from one message to the next.
+    pub(super) fn keeps_its_path(self) -> bool {
+        self.is_unavez() || matches!(self, Contender::TcpOpen | Contender::QuicOpen)
+    }
+
     /// Whether it makes up for lost packets.
     pub(super) fn repairs(self) -> bool {
         !matches!(self, Contender::Udp | Contender::UdpBatch)

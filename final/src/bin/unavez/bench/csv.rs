@@ -75,6 +75,7 @@ impl Row {
         let mut lines = vec![
             one("calls", just(self.calls as f64)),
             one("rounds", just(self.rounds as f64)),
+            one("passes", just(self.passes as f64)),
             one("typical_us", self.typical),
             one("mean_us", just(self.mean)),
             one("goodput_bits_per_s", self.goodput),

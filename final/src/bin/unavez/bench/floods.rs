@@ -51,9 +51,17 @@ fn messages_within(batch: &Batch, from: u64, to: u64) -> f64 {
 }
 
 /// How long small calls take, in ns, alone and beside long transfers by the same contender.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Calls {
     pub(super) alone: Vec<u64>,
     pub(super) beside: Vec<u64>,
+}
+
+impl Calls {
+    pub(super) fn add(&mut self, mut more: Calls) {
+        self.alone.append(&mut more.alone);
+        self.beside.append(&mut more.beside);
+    }
 }
 
 pub(super) fn beside(

@@ -9,7 +9,7 @@ use super::contender::Contender;
 use super::network::Network;
 use super::report::{Row, Rows, Table};
 use super::stats::Median;
-use super::table::{bytes, digits};
+use super::table::{bytes, ratio};
 
 /// One shape of it beside one kind of TCP, at some sizes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -156,7 +156,7 @@ pub(super) fn text(losses: &[Loss]) -> String {
             let _ = writeln!(text, "{}:", own.why());
             cause = Some(own);
         }
-        let (times, at) = (digits(worst.median), bytes(*worst_at));
+        let (times, at) = (ratio(worst.median), bytes(*worst_at));
         let _ = writeln!(text, "  {place}, {who}, {sizes}: {times} times at {at}");
     }
     text

@@ -16,8 +16,12 @@ use super::peers::{self, Peer};
 use crate::Result;
 
 /// What was begun and is not waited for, like the end of a connection, is over after that long: it
-/// counts for the contender that caused it, and does not disturb the next one.
+/// counts for the contender that caused it, and does not disturb the next one. Where the way is long it
+/// takes as long as an exchange more.
 const SETTLE: Duration = Duration::from_micros(300);
+const SETTLE_MAX: Duration = Duration::from_millis(10);
+/// When all is at rest: Linux delays an acknowledgement by 40 ms.
+const REST: Duration = Duration::from_millis(50);
 
 pub(super) struct Client {
     ip: IpAddr,
@@ -45,6 +49,9 @@ impl Client {
         let done = match order {
             Order::Exchange { message, calls, unmeasured, .. } => {
                 self.exchange(contender, &Message::new(message), calls, unmeasured)
+            }
+            Order::Count { message, calls, .. } => {
+                self.count(contender, &Message::new(message), calls)
             }
             Order::Pipeline { message, calls, open, .. } => {
                 self.pipeline(contender, &Message::new(message), calls as usize, open as usize)
@@ -90,6 +97,16 @@ impl Client {
         self.batch(&before, calls + unmeasured, took_ns, all)
     }
 
+    fn count(&mut self, contender: Contender, message: &Message, calls: u32) -> Result<Batch> {
+        // What happens the first time only is not part of it.
+        self.peer(contender)?.exchange(message)?;
+        thread::sleep(REST);
+        let before = self.meter.read()?;
+        let (took_ns, all) = timed(self.peer(contender)?, message, |done, _| done < calls)?;
+        thread::sleep(REST);
+        self.batch(&before, calls, took_ns, all)
+    }
+
     fn flood(&mut self, contender: Contender, message: &Message, time: Duration) -> Result<Batch> {
         // What happens the first time only is not part of it.
         self.peer(contender)?.exchange(&Message::new(Kind::there_and_back(1)))?;
@@ -124,7 +141,8 @@ impl Client {
     ) -> Result<Batch> {
         // What was timed has just ended.
         let ended = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
-        thread::sleep(SETTLE);
+        let once = took_ns.iter().min().copied().map(Duration::from_nanos).unwrap_or_default();
+        thread::sleep(SETTLE + once.min(SETTLE_MAX));
         let after = self.meter.read()?;
         Ok(Batch {
             took_ns,

@@ -111,8 +111,8 @@ pub(crate) struct Args {
     /// Which packets get lost: the same seed, the same ones
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// How many rounds of a table at most
-    #[arg(long, value_name = "NUMBER", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// How many rounds of a table at most, for each of the times that all processes are started
+    #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: u32,
     /// How long all may take; three rounds of each table are made in any case [default: 9min, or 50s
     /// with --quick]
@@ -200,7 +200,7 @@ pub(crate) fn run(args: &Args) -> Result {
         losses: losses::find(&tables),
         tables,
     };
-    for text in [claims::text(&report.claims), losses::text(&report.losses)] {
+    for text in [losses::text(&report.losses), claims::text(&report.claims)] {
         write!(out, "\n{text}")?;
     }
     left_out.iter().try_for_each(|why| writeln!(out, "\n{why}"))?;

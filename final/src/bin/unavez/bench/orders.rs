@@ -41,6 +41,8 @@ pub(super) type Addresses = BTreeMap<Contender, Result<String, String>>;
 pub(super) enum Order {
     /// So many exchanges, one after the other, after some that are not measured.
     Exchange { contender: Contender, message: Kind, calls: u32, unmeasured: u32 },
+    /// So many exchanges, before and after which all is at rest.
+    Count { contender: Contender, message: Kind, calls: u32 },
     /// So many calls, of which so many are open at any time.
     Pipeline { contender: Contender, message: Kind, calls: u32, open: u32 },
     /// Exchanges for so long, one after the other, while others do the same.
@@ -52,6 +54,7 @@ impl Order {
     pub(super) fn contender(&self) -> Contender {
         match *self {
             Order::Exchange { contender, .. }
+            | Order::Count { contender, .. }
             | Order::Pipeline { contender, .. }
             | Order::Flood { contender, .. } => contender,
         }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 
 use super::contender::Contender;
-use super::floods;
+use super::floods::{self, Calls, Goodputs};
 use super::lan::Lan;
 use super::network::{Network, NetworkKind};
 use super::orders::{Kind, Order};
-use super::plan::{Budget, LONGEST, ROUNDS_MIN, SMALL, Venue, Work};
+use super::plan::{Budget, LONGEST, PASSES, SMALL, Venue, Work};
 use super::report::{Beside, Rows, Shared, Table};
-use super::rounds::{self, Limits, Workload};
+use super::rounds::{Limits, Measured, Workload};
 use super::route::Route;
 use super::scene::{Host, Scene};
 use super::space::Space;
@@ -25,7 +25,7 @@ pub(super) struct Bench<'a> {
     pub(super) contenders: Vec<Contender>,
     /// Those that somebody asked for by name.
     pub(super) named: Vec<Contender>,
-    /// Rounds of a table at most.
+    /// Rounds of a table in a pass, at most.
     pub(super) rounds: usize,
     pub(super) seed: u64,
     pub(super) budget: Budget,
@@ -35,17 +35,32 @@ pub(super) struct Bench<'a> {
     pub(super) done: Box<dyn FnMut(Table) -> Result<()> + 'a>,
 }
 
-/// One place, with all that is there.
-struct Place {
-    network: Network,
-    placement: &'static str,
-    scene: Scene,
+/// A network whose hosts can be used.
+struct Place<'a> {
+    venue: &'a Venue,
+    hosts: [(Option<&'a Space>, IpAddr); 2],
+}
+
+/// What was measured so far for a table.
+enum Found {
+    Rounds(Workload, Measured),
+    Share {
+        len: usize,
+        flows: Vec<[Contender; 2]>,
+        rounds: Vec<Vec<Goodputs>>,
+        absent: Vec<(Contender, String)>,
+    },
+    Beside {
+        transfer: usize,
+        calls: Vec<(Contender, Calls)>,
+        absent: Vec<(Contender, String)>,
+    },
 }
 
 /// What a small echo may take beyond the way, and a tenth: its bits, the routers and the hosts.
 const CHECK_SLACK_US: f64 = 1000.0;
 /// Two flows take some time to find their shares, and then the shares are what they are.
-const SHARE_TIME: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(1);
+const SHARE_TIME: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
 const BESIDE_TIME_MIN: Duration = Duration::from_millis(500);
 /// By whom, and for how long, a wire is checked.
 const CHECKS: [Contender; 2] = [Contender::Udp, Contender::TcpOpen];
@@ -58,44 +73,74 @@ const CHECK_SHARES: RangeInclusive<f64> = 0.85..=1.03;
 impl Bench<'_> {
     /// Builds it and does all that is to be done there.
     pub(super) fn visit(&mut self, venue: &Venue, space: Option<&Space>) -> Result<()> {
-        // To build it takes its time, too.
-        self.budget.next();
         let Venue { network, hops, .. } = venue;
         match (network.kind, network.rate) {
             (NetworkKind::Loopback, _) => {
                 let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-                let host = |cpu| Host { space, ip, cpu: Some(cpu) };
-                let hosts = venue.placement.1.map(host);
-                let scene = Scene::start(hosts, &self.contenders, 1, &self.stop)?;
-                self.work(venue, scene)
+                self.passes(&Place { venue, hosts: [(space, ip), (space, ip)] })
             }
             (_, None) => {
                 let lan = Lan::build()?;
-                let scene = self.scene(venue, lan.hosts())?;
-                self.work(venue, scene)
+                self.passes(&Place {
+                    venue,
+                    hosts: lan.hosts().map(|(space, ip)| (Some(space), ip)),
+                })
             }
             (_, Some(_)) => {
                 let route = Route::build(hops, self.seed, &self.stop)?;
-                let mut scene = self.scene(venue, route.hosts())?;
-                if network.loss == 0.0 {
-                    self.check_delay(*network, &mut scene)?;
-                    self.check_rate(*network, &mut scene)?;
-                }
-                self.work(venue, scene)
+                self.passes(&Place {
+                    venue,
+                    hosts: route.hosts().map(|(space, ip)| (Some(space), ip)),
+                })
             }
         }
     }
 
+    fn passes(&mut self, place: &Place) -> Result<()> {
+        let Venue { network, placement, works, .. } = place.venue;
+        self.bar.set_message(format!("{network}, {}", placement.0));
+        let mut found: Vec<Found> =
+            works.iter().map(|work| self.nothing(*network, *work)).collect();
+        let ended = (0..PASSES).try_for_each(|pass| self.pass(place, pass, &mut found));
+        // Also what was found until somebody stopped it.
+        for (work, found) in works.iter().zip(found) {
+            self.tell(place.venue, *work, found)?;
+        }
+        ended
+    }
+
+    fn pass(&mut self, place: &Place, pass: usize, found: &mut [Found]) -> Result<()> {
+        let Venue { network, hops, works, .. } = place.venue;
+        // To start them takes its time, too.
+        self.budget.next();
+        let mut scene = self.scene(place)?;
+        if pass == 0 && !hops.is_empty() && network.loss == 0.0 {
+            self.check_delay(*network, &mut scene)?;
+            self.check_rate(*network, &mut scene)?;
+        }
+        for (work, found) in works.iter().zip(found) {
+            if work.is_in(*network, pass) {
+                let time = self.budget.next();
+                self.measure(*network, &mut scene, *work, time, found)?;
+            }
+        }
+        Ok(())
+    }
+
     /// All processes on these hosts.
-    fn scene(&self, venue: &Venue, hosts: [(&Space, IpAddr); 2]) -> Result<Scene> {
+    fn scene(&self, place: &Place) -> Result<Scene> {
         let host = |side: usize| {
-            let (space, ip) = hosts[side];
-            Host { space: Some(space), ip, cpu: Some(venue.placement.1[side]) }
+            let (space, ip) = place.hosts[side];
+            Host { space, ip, cpu: Some(place.venue.placement.1[side]) }
         };
-        // The wire is checked by some of them.
-        let is_there = |it: &Contender| CHECKS.contains(it) || self.contenders.contains(it);
+        let (checked, clients) = match place.venue.network.kind {
+            NetworkKind::Loopback => (&[][..], 1),
+            // The wire is checked by some of them.
+            _ => (&CHECKS[..], 2),
+        };
+        let is_there = |it: &Contender| checked.contains(it) || self.contenders.contains(it);
         let all: Vec<Contender> = Contender::ALL.into_iter().filter(is_there).collect();
-        Scene::start([host(0), host(1)], &all, 2, &self.stop)
+        Scene::start([host(0), host(1)], &all, clients, &self.stop)
     }
 
     /// A wire that is slower or faster than it should be is an error.
@@ -134,108 +179,114 @@ impl Bench<'_> {
         Err(format!("the testbed fails its check: an echo took {ms:.2} ms on {network}").into())
     }
 
-    fn work(&mut self, venue: &Venue, scene: Scene) -> Result<()> {
-        let (network, placement) = (venue.network, venue.placement.0);
-        self.bar.set_message(format!("{network}, {placement}"));
-        let mut place = Place { network, placement, scene };
-        for work in &venue.works {
-            let time = self.budget.next();
-            match *work {
-                Work::Rounds(workload) => self.rounds(&mut place, workload, time)?,
-                Work::Share(len) => self.shares(&mut place, len, time)?,
-                Work::Beside(len) => self.beside(&mut place, len, time)?,
+    fn nothing(&self, network: Network, work: Work) -> Found {
+        match work {
+            Work::Rounds(workload) => Found::Rounds(workload, Measured::default()),
+            Work::Share(len) => {
+                let mut flows: Vec<[Contender; 2]> =
+                    self.long_lived(network).into_iter().map(|it| [it, it]).collect();
+                // And one of unavez beside one of TCP.
+                if self.contenders.contains(&Contender::Unavez) {
+                    flows.push([Contender::Unavez, Contender::TcpOpen]);
+                }
+                Found::Share {
+                    len,
+                    rounds: vec![Vec::new(); flows.len()],
+                    flows,
+                    absent: Vec::new(),
+                }
+            }
+            Work::Beside(transfer) => {
+                let calls = self.long_lived(network).into_iter().map(|it| (it, Calls::default()));
+                Found::Beside { transfer, calls: calls.collect(), absent: Vec::new() }
             }
         }
-        Ok(())
-    }
-
-    fn rounds(&mut self, place: &mut Place, workload: Workload, time: Duration) -> Result<()> {
-        let Place { network, placement, scene } = place;
-        let work = Work::Rounds(workload);
-        let (mut contenders, mut left_out) = (Vec::new(), Vec::new());
-        // Where packets get lost, who does not send them again is not there.
-        for &it in self.contenders.iter().filter(|it| network.loss == 0.0 || it.repairs()) {
-            match work.left_out(*network, it).filter(|_| !self.named.contains(&it)) {
-                None => contenders.push(it),
-                Some(why) => left_out.push((it, why.into())),
-            }
-        }
-        let limits = Limits { rounds: self.rounds, rounds_min: ROUNDS_MIN, time };
-        let mut measured =
-            rounds::measure(scene, workload, &contenders, limits, &self.bar, &self.stop)?;
-        measured.absent.append(&mut left_out);
-        (self.done)(Table::of_rounds(*network, placement, workload, measured))
     }
 
     /// Contenders with long transfers: those that keep what is known of the path.
-    fn long_lived(&self, place: &Place) -> Vec<Contender> {
-        let keeps = |it: &&Contender| {
-            !matches!(
-                it,
-                Contender::Udp
-                    | Contender::UdpBatch
-                    | Contender::TcpEach
-                    | Contender::TcpFastOpen
-                    | Contender::QuicEach
-            )
-        };
+    fn long_lived(&self, network: Network) -> Vec<Contender> {
+        let keeps = |it: &&Contender| it.keeps_its_path();
         let is_there = |it: &&Contender| {
-            place.network.rate.is_none() || it.is_principal() || self.named.contains(it)
+            network.rate.is_none() || it.is_principal() || self.named.contains(it)
         };
         self.contenders.iter().filter(keeps).filter(is_there).copied().collect()
     }
 
-    /// Two flows of each kind, and one of unavez beside one of TCP.
-    fn shares(&mut self, place: &mut Place, len: usize, time: Duration) -> Result<()> {
-        let alike = self.long_lived(place).into_iter().map(|it| [it, it]);
-        let mut flows: Vec<[Contender; 2]> = alike.collect();
-        if self.contenders.contains(&Contender::Unavez) {
-            flows.push([Contender::Unavez, Contender::TcpOpen]);
-        }
-        let Place { network, placement, scene } = place;
-        let turns = (flows.len() * ROUNDS_MIN).max(1) as u32;
-        let time = (time / turns).clamp(*SHARE_TIME.start(), *SHARE_TIME.end());
-        let mut rounds = vec![Vec::new(); flows.len()];
-        let mut absent = Vec::new();
-        self.bar.inc_length(ROUNDS_MIN as u64);
-        for _ in 0..ROUNDS_MIN {
-            for (flows, rounds) in flows.iter().zip(&mut rounds) {
-                if absent.iter().any(|(contender, _)| flows.contains(contender)) {
-                    continue;
-                }
-                match floods::share(scene, *flows, Kind::one_way(len), time, &self.stop)? {
-                    Ok(goodputs) => rounds.push(goodputs),
-                    Err(why) => absent.push((flows[0], why)),
-                }
+    fn measure(
+        &mut self,
+        network: Network,
+        scene: &mut Scene,
+        work: Work,
+        time: Duration,
+        found: &mut Found,
+    ) -> Result<()> {
+        match found {
+            Found::Rounds(workload, measured) => {
+                let contenders: Vec<Contender> = self
+                    .contenders
+                    .iter()
+                    .copied()
+                    .filter(|it| self.does(network, work, *it))
+                    .collect();
+                let limits = Limits { rounds: self.rounds, time };
+                measured.pass(scene, *workload, &contenders, limits, &self.bar, &self.stop)
             }
-            self.bar.inc(1);
+            Found::Share { len, flows, rounds, absent } => {
+                let time = (time / flows.len().max(1) as u32).clamp(SHARE_TIME[0], SHARE_TIME[1]);
+                for (flows, rounds) in flows.iter().zip(rounds) {
+                    if absent.iter().any(|(contender, _)| flows.contains(contender)) {
+                        continue;
+                    }
+                    match floods::share(scene, *flows, Kind::one_way(*len), time, &self.stop)? {
+                        Ok(goodputs) => rounds.push(goodputs),
+                        Err(why) => absent.push((flows[0], why)),
+                    }
+                }
+                Ok(())
+            }
+            Found::Beside { transfer, calls, absent } => {
+                let kinds = [Kind::there_and_back(SMALL), Kind::one_way(*transfer)];
+                let time = (time / (2 * calls.len().max(1) as u32)).max(BESIDE_TIME_MIN);
+                for (contender, calls) in calls {
+                    match floods::beside(scene, *contender, kinds, time, &self.stop)? {
+                        Ok(more) => calls.add(more),
+                        Err(why) => absent.push((*contender, why)),
+                    }
+                }
+                Ok(())
+            }
         }
-        let rows = flows.iter().zip(&rounds).filter_map(|(flows, it)| Shared::new(*flows, it));
-        let rows: Vec<Shared> = rows.collect();
-        if rows.is_empty() && absent.is_empty() {
-            return Ok(());
-        }
-        (self.done)(Table::new(*network, placement, len, Rows::Share { rows }, absent))
     }
 
-    /// Small calls while a long transfer runs.
-    fn beside(&mut self, place: &mut Place, transfer: usize, time: Duration) -> Result<()> {
-        let contenders = self.long_lived(place);
-        let Place { network, placement, scene } = place;
-        let kinds = [Kind::there_and_back(SMALL), Kind::one_way(transfer)];
-        let turns = 2 * contenders.len().max(1) as u32;
-        let time = (time / turns).max(BESIDE_TIME_MIN);
-        let (mut rows, mut absent) = (Vec::new(), Vec::new());
-        for contender in contenders {
-            match floods::beside(scene, contender, kinds, time, &self.stop)? {
-                Ok(calls) => rows.extend(Beside::new(contender, calls)),
-                Err(why) => absent.push((contender, why)),
+    fn does(&self, network: Network, work: Work, contender: Contender) -> bool {
+        // Where packets get lost, who does not send them again is not there.
+        (network.loss == 0.0 || contender.repairs())
+            && (self.named.contains(&contender) || work.left_out(network, contender).is_none())
+    }
+
+    fn tell(&mut self, venue: &Venue, work: Work, found: Found) -> Result<()> {
+        let (network, placement) = (venue.network, venue.placement.0);
+        let table = match found {
+            Found::Rounds(workload, mut measured) => {
+                let left_out = self.contenders.iter().filter_map(|it| {
+                    let why =
+                        work.left_out(network, *it).filter(|_| !self.does(network, work, *it))?;
+                    Some((*it, why.into()))
+                });
+                measured.absent.extend(left_out);
+                Table::of_rounds(network, placement, workload, measured)
             }
-        }
-        if rows.is_empty() && absent.is_empty() {
-            return Ok(());
-        }
-        let rows = Rows::Beside { transfer, rows };
-        (self.done)(Table::new(*network, placement, SMALL, rows, absent))
+            Found::Share { len, flows, rounds, absent } => {
+                let rows =
+                    flows.iter().zip(&rounds).filter_map(|(it, rounds)| Shared::of(*it, rounds));
+                Table::new(network, placement, len, Rows::Share { rows: rows.collect() }, absent)
+            }
+            Found::Beside { transfer, calls, absent } => {
+                let rows =
+                    calls.into_iter().filter_map(|(it, calls)| Beside::of(it, calls)).collect();
+                Table::new(network, placement, SMALL, Rows::Beside { transfer, rows }, absent)
+            }
+        };
+        if table.is_empty() { Ok(()) } else { (self.done)(table) }
     }
 }

@@ -68,10 +68,13 @@ pub(super) struct Row {
     pub(super) contender: Contender,
     pub(super) calls: u64,
     pub(super) rounds: usize,
+    /// How often all processes were started anew for them.
+    pub(super) passes: usize,
     pub(super) mean: f64,
     /// Of single exchanges; there are none when many are open at a time.
     pub(super) exchanges: Option<Percentiles>,
-    /// Of the rounds: each counts by its median exchange, or by the time for each call.
+    /// Of the passes: each counts by the median of its rounds, and a round by its median exchange or the
+    /// time for each call.
     pub(super) typical: Median,
     /// How often as long as the floor, round by round.
     pub(super) to_floor: Option<Median>,
@@ -167,38 +170,59 @@ fn micros(ns: f64) -> f64 {
     ns / 1e3
 }
 
+/// Both took their turns in the same rounds: these are compared, round by round.
+fn pairs(own: &Series, other: &Series, by: fn(f64, f64) -> f64) -> Option<Median> {
+    let passes = own
+        .passes
+        .iter()
+        .zip(&other.passes)
+        .map(|(own, its)| own.iter().zip(its).map(|(own, its)| by(*own, *its)).collect());
+    Median::of_medians(&passes.collect::<Vec<_>>(), |it| it)
+}
+
+impl Table {
+    pub(super) fn is_empty(&self) -> bool {
+        let rows = match &self.rows {
+            Rows::Exchange { rows } | Rows::Pipeline { rows, .. } | Rows::Bulk { rows } => {
+                rows.len()
+            }
+            Rows::Share { rows } => rows.len(),
+            Rows::Beside { rows, .. } => rows.len(),
+        };
+        rows + self.absent.len() == 0
+    }
+}
+
 impl Row {
     /// Beside the floor, TCP with a connection for each request and TCP that keeps it.
     fn new(series: &Series, len: usize, beside: [Option<&Series>; 3]) -> Option<Row> {
         let per_call = |sum: u64| micros(sum as f64 / series.counted.max(1) as f64);
         let at = |quantile| micros(series.took.value_at_quantile(quantile) as f64);
-        let pairs = |other: &Series, by: fn(f64, f64) -> f64| {
-            let pairs = series.rounds.iter().zip(&other.rounds);
-            Median::of(pairs.map(|(own, its)| by(*own, *its)))
-        };
         let [to_floor, to_tcp, to_kept] =
-            beside.map(|other| other.and_then(|it| pairs(it, |own, its| own / its)));
-        let saved = beside[1].and_then(|tcp| pairs(tcp, |own, its| micros(its - own)));
+            beside.map(|other| other.and_then(|it| pairs(series, it, |own, its| own / its)));
+        let saved = beside[1].and_then(|tcp| pairs(series, tcp, |own, its| micros(its - own)));
         let exchanges = (!series.took.is_empty()).then(|| Percentiles {
             p50: at(0.5),
             p90: at(0.9),
             p99: at(0.99),
         });
         let bits = (len * 8) as f64;
+        let packets = series.packets as f64 / series.counted.max(1) as f64;
         Some(Row {
             contender: series.contender,
             calls: series.calls,
-            rounds: series.rounds.len(),
+            rounds: series.passes.iter().map(Vec::len).sum(),
+            passes: series.passes.len(),
             mean: micros(series.all_ns as f64 / series.calls.max(1) as f64),
             exchanges,
-            typical: Median::of(series.rounds.iter().copied().map(micros))?,
+            typical: Median::of_medians(&series.passes, micros)?,
             to_floor,
             to_tcp,
             saved,
             to_kept,
-            goodput: Median::of(series.rounds.iter().map(|ns| bits / (ns / 1e9)))?,
-            on_link: Median::of(series.on_link.iter().map(|bytes| bytes * 8.0))?,
-            packets: series.packets as f64 / series.counted.max(1) as f64,
+            goodput: Median::of_medians(&series.passes, |ns| bits / (ns / 1e9))?,
+            on_link: Median::of_medians(&series.on_link, |bytes| bytes * 8.0)?,
+            packets: series.packets_each.unwrap_or(packets),
             client_cpu: per_call(series.cpu_ns[0]),
             server_cpu: per_call(series.cpu_ns[1]),
         })
@@ -212,7 +236,7 @@ impl Row {
 
 impl Shared {
     /// `None` of no rounds.
-    pub(super) fn new(flows: [Contender; 2], rounds: &[Goodputs]) -> Option<Shared> {
+    pub(super) fn of(flows: [Contender; 2], rounds: &[Goodputs]) -> Option<Shared> {
         let of = |figure: fn(&Goodputs) -> f64| Median::of(rounds.iter().map(figure));
         Some(Shared {
             flows,
@@ -224,7 +248,7 @@ impl Shared {
 }
 
 impl Beside {
-    pub(super) fn new(contender: Contender, calls: floods::Calls) -> Option<Beside> {
+    pub(super) fn of(contender: Contender, calls: floods::Calls) -> Option<Beside> {
         let floods::Calls { alone, beside } = calls;
         let percentiles = |mut took_ns: Vec<u64>| -> Option<Percentiles> {
             let mut at = |quantile| Some(stats::quantile(&mut took_ns, quantile)? as f64 / 1e3);

@@ -1,5 +1,5 @@
 //! Rounds: all contenders take turns in small batches, so that whatever else the machine does hits them
-//! alike.
+//! alike. Passes: all processes are started anew, as some are lucky with their places in memory.
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 
 use super::contender::Contender;
 use super::orders::{Answer, Batch, Kind, Order};
+use super::plan::SMALL;
 use super::scene::Scene;
 use crate::Result;
 use crate::net::Stop;
@@ -25,13 +26,10 @@ pub(super) enum Workload {
     Bulk(Kind),
 }
 
-/// How much is measured.
+/// How much is measured in a pass: so many rounds, or as many as there is time for, but one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Rounds at most, and at least, if the time is over before.
     pub(super) rounds: usize,
-    pub(super) rounds_min: usize,
-    /// How long all rounds may take.
     pub(super) time: Duration,
 }
 
@@ -43,6 +41,8 @@ const CALLS_MAX: u64 = 64;
 /// Where packets get lost a percentile takes more of them.
 const LOSSY_CALLS: u32 = 25;
 const PIPELINE_CALLS_MAX: u64 = 16_384;
+/// Calls whose packets are counted.
+const COUNTED_CALLS: u32 = 32;
 /// What takes longer counts as this long.
 const LONGEST_NS: u64 = 600_000_000_000;
 /// Exchanges before each turn that are not measured: after a pause the first ones are slower.
@@ -55,82 +55,159 @@ pub(super) struct Series {
     pub(super) contender: Contender,
     /// Of single exchanges, in ns.
     pub(super) took: Histogram<u64>,
-    /// Of each round: the median exchange, or for many at a time the time for each, in ns.
-    pub(super) rounds: Vec<f64>,
+    /// Of each round of each pass: the median exchange, or for many at a time the time for each, in ns.
+    pub(super) passes: Vec<Vec<f64>>,
     pub(super) calls: u64,
     pub(super) all_ns: u64,
     /// How many calls what follows is of.
     pub(super) counted: u64,
     pub(super) cpu_ns: [u64; 2],
     pub(super) packets: u64,
-    /// Of each round: the bytes that arrived at the server's host in a second, with all headers.
-    pub(super) on_link: Vec<f64>,
+    /// For each call, if they were counted by themselves.
+    pub(super) packets_each: Option<f64>,
+    /// Of each pass: the bytes that arrived at the server's host in a second, with all headers.
+    pub(super) on_link: Vec<Vec<f64>>,
     calls_a_turn: u32,
     once: Duration,
 }
 
 /// Those that could be measured, and why the others could not.
+#[derive(Default)]
 pub(super) struct Measured {
     pub(super) series: Vec<Series>,
     pub(super) absent: Vec<(Contender, String)>,
 }
 
-/// Measures one workload.
-pub(super) fn measure(
-    scene: &mut Scene,
-    workload: Workload,
-    contenders: &[Contender],
-    limits: Limits,
-    bar: &ProgressBar,
-    stop: &Stop,
-) -> Result<Measured> {
-    let began = Instant::now();
-    let mut measured = Measured { series: Vec::new(), absent: Vec::new() };
-    let mut trials = Vec::new();
-    for &contender in contenders.iter().filter(|it| workload.suits(**it)) {
-        match Series::begin(scene, workload, contender, stop)? {
-            Ok((series, trial)) => {
-                measured.series.push(series);
-                trials.push(trial);
+/// One turn of a contender, of so many calls.
+type Turn = (Batch, u32);
+/// Why a contender cannot.
+type Attempt<T> = Result<std::result::Result<T, String>>;
+
+impl Measured {
+    /// A pass of one workload.
+    pub(super) fn pass(
+        &mut self,
+        scene: &mut Scene,
+        workload: Workload,
+        contenders: &[Contender],
+        limits: Limits,
+        bar: &ProgressBar,
+        stop: &Stop,
+    ) -> Result<()> {
+        let began = Instant::now();
+        let is_first = self.series.is_empty();
+        let mut trials = Vec::new();
+        for &contender in contenders.iter().filter(|it| workload.suits(**it)) {
+            if self.absent.iter().any(|(other, _)| *other == contender) {
+                continue;
             }
-            Err(why) => measured.absent.push((contender, why)),
+            match try_it(scene, workload, contender, stop)? {
+                Ok((trial, once)) => {
+                    if is_first {
+                        self.series.push(Series::new(workload, contender, once));
+                    }
+                    trials.push(trial);
+                }
+                Err(why) => self.leave(contender, why),
+            }
         }
-    }
-    // Where all take long, they have already had a turn each.
-    let tried = measured.series.iter().all(|it| it.once >= LONG && it.calls_a_turn == 1);
-    if tried {
-        measured.series.iter_mut().zip(&trials).for_each(|(series, trial)| series.add(trial));
-    }
-    let round: Duration = measured.series.iter().map(|it| it.once * it.calls_a_turn).sum();
-    let fit = limits.time.as_nanos() / round.as_nanos().max(1);
-    let rounds = limits.rounds.min((fit as usize).max(limits.rounds_min));
-    let rounds = rounds - usize::from(tried).min(rounds);
-    let warm_up = if tried { 0 } else { (rounds / 10).min(10) };
-    bar.inc_length((rounds + warm_up) as u64);
-    for round in 0..warm_up + rounds {
-        // It may take longer than it seemed at first.
-        let measured_rounds = measured.series.first().map_or(0, |it| it.rounds.len());
-        if measured_rounds >= limits.rounds_min && began.elapsed() > limits.time {
-            bar.inc((warm_up + rounds - round) as u64);
-            break;
+        for series in &mut self.series {
+            series.passes.push(Vec::new());
+            series.on_link.push(Vec::new());
         }
+        match workload {
+            Workload::Exchange(message) if is_first && message.len <= SMALL => {
+                self.count_packets(scene, message, stop)?;
+            }
+            _ => {}
+        }
+        // Where all take long, they have already had a turn each.
+        let tried = self.series.iter().all(|it| it.once >= LONG);
+        if tried {
+            self.series.iter_mut().zip(&trials).for_each(|(series, trial)| series.add(trial));
+        }
+        let done = usize::from(tried);
+        let round: Duration = self.series.iter().map(|it| it.once * it.calls_a_turn).sum();
+        let fit = limits.time.saturating_sub(began.elapsed()).as_nanos() / round.as_nanos().max(1);
+        let rounds = limits.rounds.min(fit as usize).max(1 - done);
+        bar.inc_length(rounds as u64);
+        for round in 0..rounds {
+            // It may take longer than it seemed at first.
+            if round + done > 0 && began.elapsed() > limits.time {
+                bar.inc((rounds - round) as u64);
+                break;
+            }
+            self.round(scene, workload, round, stop)?;
+            bar.inc(1);
+        }
+        Ok(())
+    }
+
+    /// Each has its turn.
+    fn round(
+        &mut self,
+        scene: &mut Scene,
+        workload: Workload,
+        number: usize,
+        stop: &Stop,
+    ) -> Result<()> {
         let mut failed = Vec::new();
-        for turn in 0..measured.series.len() {
+        for turn in 0..self.series.len() {
             // Each is now before, now after each other.
-            let at = (turn + round) % measured.series.len();
-            let series = &mut measured.series[at];
-            let order = workload.order(series.contender, series.calls_a_turn, series.unmeasured());
+            let at = (turn + number) % self.series.len();
+            let series = &mut self.series[at];
+            let calls = series.calls_a_turn;
+            let order = workload.order(series.contender, calls, series.unmeasured());
             match scene.order(&order, stop)? {
-                Ok(batch) if round >= warm_up => series.add(&batch),
-                Ok(_) => {}
+                Ok(batch) => series.add(&(batch, calls)),
                 Err(why) => failed.push((series.contender, why)),
             }
         }
-        measured.series.retain(|it| failed.iter().all(|(contender, _)| *contender != it.contender));
-        measured.absent.append(&mut failed);
-        bar.inc(1);
+        failed.into_iter().for_each(|(contender, why)| self.leave(contender, why));
+        Ok(())
     }
-    Ok(measured)
+
+    /// Packets of small calls are counted when all others have come to rest.
+    fn count_packets(&mut self, scene: &mut Scene, message: Kind, stop: &Stop) -> Result<()> {
+        for series in &mut self.series {
+            let contender = series.contender;
+            let order = Order::Count { contender, message, calls: COUNTED_CALLS };
+            if let Ok(batch) = scene.order(&order, stop)? {
+                series.packets_each = Some(batch.packets as f64 / f64::from(batch.counted));
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, contender: Contender, why: String) {
+        self.series.retain(|it| it.contender != contender);
+        self.absent.push((contender, why));
+    }
+}
+
+/// Tries it, to see how long it takes: once, as the first time may be slower, a few times, and as often
+/// as a turn has time for.
+fn try_it(
+    scene: &mut Scene,
+    workload: Workload,
+    contender: Contender,
+    stop: &Stop,
+) -> Attempt<(Turn, Duration)> {
+    let mut calls = workload.calls_at_first();
+    loop {
+        let answer: Answer = scene.order(&workload.order(contender, calls, 0), stop)?;
+        let batch = match answer {
+            Ok(batch) => batch,
+            Err(why) => return Ok(Err(why)),
+        };
+        let mean = Duration::from_nanos(batch.all_ns) / calls;
+        let once = median(&batch.took_ns).map_or(mean, |ns| Duration::from_nanos(ns as u64));
+        let next = workload.calls_a_turn(once).min(calls * 4);
+        if once >= LONG || next <= calls {
+            return Ok(Ok(((batch, calls), once)));
+        }
+        calls = next;
+    }
 }
 
 impl Workload {
@@ -149,6 +226,22 @@ impl Workload {
         }
     }
 
+    /// Where many are open, most of a turn is to be neither its beginning nor its end.
+    fn calls_at_first(self) -> u32 {
+        if let Workload::Pipeline(_, open) = self { open } else { 1 }
+    }
+
+    /// As many as a turn has time for: a power of two, so that it is mostly the same in another run.
+    fn calls_a_turn(self, once: Duration) -> u32 {
+        let (least, turn, most) = match self {
+            Workload::Pipeline(_, open) => (open * 4, PIPELINE_TURN, PIPELINE_CALLS_MAX),
+            Workload::Lossy(_) => return LOSSY_CALLS,
+            _ => (1, TURN, CALLS_MAX),
+        };
+        let fit = (turn.as_nanos() / once.as_nanos().max(1)).max(1) as u64;
+        (1 << fit.min(most).ilog2()).max(least)
+    }
+
     fn order(self, contender: Contender, calls: u32, unmeasured: u32) -> Order {
         match self {
             Workload::Exchange(message) | Workload::Lossy(message) | Workload::Bulk(message) => {
@@ -162,59 +255,30 @@ impl Workload {
 }
 
 impl Series {
-    /// Tries it, to see how long it takes: once, as the first time may be slower, and again.
-    fn begin(
-        scene: &mut Scene,
-        workload: Workload,
-        contender: Contender,
-        stop: &Stop,
-    ) -> Result<std::result::Result<(Series, Batch), String>> {
-        // Where many are open, most of a turn is to be neither its beginning nor its end.
-        let (first, least, turn, most) = match workload {
-            Workload::Pipeline(_, open) => (open, open * 4, PIPELINE_TURN, PIPELINE_CALLS_MAX),
-            Workload::Lossy(_) => (1, LOSSY_CALLS, TURN, LOSSY_CALLS.into()),
-            _ => (1, 1, TURN, CALLS_MAX),
-        };
-        let mut once = Duration::ZERO;
-        let mut last = None;
-        for calls in [first, first * 3] {
-            if once < LONG {
-                let answer: Answer = scene.order(&workload.order(contender, calls, 0), stop)?;
-                match answer {
-                    Ok(batch) => {
-                        once = Duration::from_nanos(batch.all_ns) / calls;
-                        last = Some(batch);
-                    }
-                    Err(why) => return Ok(Err(why)),
-                }
-            }
-        }
-        let trial = last.expect("it was tried once at least");
-        let fit = (turn.as_nanos() / once.as_nanos().max(1)) as u64;
-        let calls_a_turn = fit.clamp(least.into(), most.max(least.into())) as u32;
-        let series = Series {
+    fn new(workload: Workload, contender: Contender, once: Duration) -> Series {
+        Series {
             contender,
             took: Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("the bounds are allowed"),
-            rounds: Vec::new(),
+            passes: Vec::new(),
             calls: 0,
             all_ns: 0,
             counted: 0,
             cpu_ns: [0; 2],
             packets: 0,
+            packets_each: None,
             on_link: Vec::new(),
-            calls_a_turn,
+            calls_a_turn: workload.calls_a_turn(once),
             once,
-        };
-        Ok(Ok((series, trial)))
+        }
     }
 
     fn unmeasured(&self) -> u32 {
         if self.once < LONG { UNMEASURED } else { 0 }
     }
 
-    fn add(&mut self, batch: &Batch) {
-        let calls = self.calls_a_turn;
-        self.rounds.push(match median(&batch.took_ns) {
+    fn add(&mut self, (batch, calls): &Turn) {
+        let (calls, pass) = (*calls, self.passes.len() - 1);
+        self.passes[pass].push(match median(&batch.took_ns) {
             Some(median) => median,
             None => batch.all_ns as f64 / f64::from(calls),
         });
@@ -224,7 +288,7 @@ impl Series {
         self.calls += u64::from(calls);
         // The calls that were not timed sent as much as the others.
         let timed = batch.bytes_in as f64 * f64::from(calls) / f64::from(batch.counted.max(1));
-        self.on_link.push(timed / (batch.all_ns as f64 / 1e9));
+        self.on_link[pass].push(timed / (batch.all_ns as f64 / 1e9));
         self.all_ns += batch.all_ns;
         self.counted += u64::from(batch.counted);
         self.packets += batch.packets;
@@ -244,6 +308,18 @@ fn median(took_ns: &[u64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn turns_are_alike_in_all_runs() {
+        // A power of two of small exchanges, one of long ones, and some times as many as are open.
+        let exchange = Workload::Exchange(Kind::there_and_back(1));
+        let calls =
+            [10, 15, 500, 50_000].map(|us| exchange.calls_a_turn(Duration::from_micros(us)));
+        assert_eq!(calls, [64, 64, 4, 1]);
+        let pipeline = Workload::Pipeline(Kind::there_and_back(1), 10);
+        let calls = [0, 1, 1000].map(|us| pipeline.calls_a_turn(Duration::from_micros(us)));
+        assert_eq!(calls, [16_384, 8192, 40]);
+    }
 
     #[test]
     fn round_counts_by_its_median() {

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The median of rounds, and between which values the true one lies in 95 of 100 cases.
+/// The median of passes, and between which values the true one lies in 95 of 100 cases.
 ///
 /// The interval is made of order statistics, which suppose nothing of the distribution. With fewer than
-/// six rounds it is from the least to the greatest, and says less.
+/// six it is from the least to the greatest, and says less.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Median {
     pub(super) median: f64,
@@ -23,6 +23,12 @@ impl Median {
         let low = *sorted.get(rank)?;
         let median = (sorted[(count - 1) / 2] + sorted[count / 2]) / 2.0;
         Some(Median { median, low, high: sorted[count - 1 - rank] })
+    }
+
+    /// Of the median of each group.
+    pub(super) fn of_medians(groups: &[Vec<f64>], unit: impl Fn(f64) -> f64) -> Option<Median> {
+        let of = |group: &Vec<f64>| Median::of(group.iter().copied().map(&unit));
+        Median::of(groups.iter().filter_map(of).map(|it| it.median))
     }
 }
 
