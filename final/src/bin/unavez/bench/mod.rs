@@ -114,7 +114,7 @@ pub(crate) struct Args {
     /// How many rounds of a table at most, for each of the times that all processes are started
     #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: u32,
-    /// How long all may take; three rounds of each table are made in any case [default: 9min, or 50s
+    /// How long all may take; three rounds of each table are made in any case [default: 500s, or 40s
     /// with --quick]
     #[arg(long, value_name = "TIME", value_parser = parse_period)]
     time: Option<Duration>,
@@ -155,8 +155,8 @@ const QUICK_SIZES: [usize; 4] = [1, SMALL, 1 << 10, 64 << 10];
 const RATES: [Option<u64>; 3] = [Some(10_000_000), Some(100_000_000), None];
 const LOSSES: [f64; 2] = [0.01, 0.05];
 /// How long all takes: some of ten minutes, and of one, is kept for machines that are slower.
-const TIME: Duration = Duration::from_secs(540);
-const QUICK_TIME: Duration = Duration::from_secs(50);
+const TIME: Duration = Duration::from_secs(500);
+const QUICK_TIME: Duration = Duration::from_secs(40);
 
 pub(crate) fn run(args: &Args) -> Result {
     match &args.command {

@@ -103,6 +103,15 @@ impl Quic {
     }
 }
 
+impl Drop for Quic {
+    fn drop(&mut self) {
+        if let Some(connection) = self.kept.take() {
+            connection.close(VarInt::from_u32(0), &[]);
+            self.runtime.block_on(self.endpoint.wait_idle());
+        }
+    }
+}
+
 impl Peer for Quic {
     fn exchange(&mut self, message: &Message) -> Result<()> {
         let (endpoint, at, kept) = (&self.endpoint, self.at, self.kept.as_ref());
