@@ -1,6 +1,7 @@
 //! The book's computed directives: each runs what it shows while the book is built.
 
 use crate::bench::{Core, STEPS};
+use crate::comparison;
 use crate::figure::{escape, figure};
 use crate::matrix::{matrix_table, matrix_traces};
 use crate::preprocess::{Generator, Generators};
@@ -19,8 +20,16 @@ use std::path::Path;
 
 /// All of them, by name.
 pub fn generators() -> Generators {
-    let all: [(&str, Generator); 21] = [
+    let all: [(&str, Generator); 29] = [
         ("added", added),
+        ("chart", comparison::chart),
+        ("claims", comparison::claims),
+        ("comparison-run", comparison::run),
+        ("holds", comparison::holds),
+        ("losses", comparison::losses),
+        ("measured", comparison::measured),
+        ("sizes", comparison::sizes),
+        ("verdict", comparison::verdict),
         ("broken", |_words| Ok(broken_table())),
         ("cost", cost),
         ("counters", |_words| Ok(counters_table())),

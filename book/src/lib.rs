@@ -7,6 +7,7 @@
 
 mod bench;
 mod build;
+mod comparison;
 mod directive;
 mod fault;
 mod figure;
@@ -30,6 +31,7 @@ mod warnings;
 
 pub use bench::{Core, STEPS};
 pub use build::build;
+pub use comparison::comparison_folder;
 pub use fault::{Fault, Faults};
 pub use figure::{code_figure, escape, figure};
 pub use generators::generators;

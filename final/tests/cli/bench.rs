@@ -1,7 +1,7 @@
 //! `unavez bench`: it measures all alike, says what it measured, and leaves nothing behind.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,8 +12,7 @@ use serde_json::Value;
 use super::{done, run, signal, unavez};
 
 /// Some contenders, two sizes, few rounds.
-const SHORT: &str =
-    "bench --on loopback --sizes 1,64k --rounds 3 --time 50ms --filter unavez,fast,quic-open";
+const SHORT: &str = "bench --on loopback --sizes 1,64k --starts 1 --rounds 1 --time 50ms --filter unavez,fast,quic-open";
 
 fn words(line: &str) -> Vec<&str> {
     line.split(' ').collect()
@@ -23,9 +22,10 @@ fn words(line: &str) -> Vec<&str> {
 fn every_contender_is_measured() {
     // A short run; each contender has a row in each table, or a reason why not.
     let dir = tempfile::tempdir().unwrap();
-    let (json, csv) = (dir.path().join("result.json"), dir.path().join("result.csv"));
+    let out = dir.path().join("out");
+    let (json, csv) = (out.join("result.json"), out.join("result.csv"));
     let mut bench = unavez(&words(SHORT));
-    bench.arg("--json").arg(&json).arg("--csv").arg(&csv);
+    bench.arg("--out").arg(&out);
     let done = done(bench.env("TMPDIR", dir.path()).spawn().unwrap());
     assert_eq!((done.code, &*done.err), (Some(0), ""), "{done:?}");
     let report: Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
@@ -49,10 +49,75 @@ fn every_contender_is_measured() {
     } else {
         println!("packets are not looked at: this user may not make a network of its own");
     }
+    assert!(out.join("loopback-one-core.svg").exists() && out.join("packets.svg").exists());
     is_drawn(&json);
-    fs::remove_file(json).unwrap();
-    fs::remove_file(dir.path().join("result.csv")).unwrap();
+    is_compared(&report);
+    fs::remove_dir_all(out).unwrap();
     assert_eq!(left(dir.path()), 0, "a daemon has left its directory");
+}
+
+/// A result agrees with itself, and not with one where all takes twenty times as long.
+fn is_compared(report: &Value) {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, other] = ["one.json", "other.json"].map(|name| dir.path().join(name));
+    let compare = || run(&["bench", "compare", one.to_str().unwrap(), other.to_str().unwrap()]);
+    let with = |times: f64, starts: u64| {
+        let mut report = report.clone();
+        let tables = report["tables"].as_array_mut().unwrap();
+        for row in tables.iter_mut().flat_map(|it| it["rows"].as_array_mut().unwrap()) {
+            row["passes"] = starts.into();
+            for ratio in ["to_tcp", "to_kept"] {
+                let all = row[ratio].as_object_mut().into_iter().flatten();
+                all.for_each(|(_, value)| *value = (value.as_f64().unwrap() * times).into());
+            }
+        }
+        report.to_string()
+    };
+    fs::write(&one, with(1.0, 6)).unwrap();
+    fs::write(&other, with(1.0, 6)).unwrap();
+    let same = compare();
+    assert_eq!((same.code, &*same.err), (Some(0), ""), "{same:?}");
+    assert!(same.out.starts_with("0 of ") && same.out.ends_with("the runs agree\n"), "{same:?}");
+    fs::write(&other, with(20.0, 6)).unwrap();
+    let differ = compare();
+    assert_eq!((differ.code, &*differ.err), (Some(1), ""), "{differ:?}");
+    assert!(differ.out.ends_with("the runs differ\n"), "{differ:?}");
+    assert!(differ.out.contains("1 byte there and back: unavez beside TCP, one each: "));
+    // What was started once may lie apart anyway.
+    fs::write(&one, with(1.0, 1)).unwrap();
+    fs::write(&other, with(20.0, 1)).unwrap();
+    assert_eq!(compare().code, Some(0));
+    // Of nothing there is nothing to compare.
+    let mut nothing = report.clone();
+    nothing["tables"] = Value::Array(Vec::new());
+    fs::write(&other, nothing.to_string()).unwrap();
+    compare().fails(2, "the two results have no ratio in common");
+}
+
+/// The result that the book shows.
+fn kept() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../book/chapters/comparison")
+}
+
+#[test]
+fn figures_of_the_book_are_those_of_its_result() {
+    // Drawn again from the kept result, each is byte for byte what is kept. To accept a change:
+    // `unavez bench plot result.json --out .` in that directory.
+    let dir = tempfile::tempdir().unwrap();
+    let (json, out) = (kept().join("result.json"), dir.path().to_str().unwrap());
+    let done = run(&["bench", "plot", json.to_str().unwrap(), "--out", out]);
+    assert_eq!((done.code, &*done.err), (Some(0), ""), "{done:?}");
+    for path in done.out.lines().map(Path::new) {
+        let name = path.file_name().unwrap();
+        assert!(fs::read(path).unwrap() == fs::read(kept().join(name)).unwrap(), "{name:?}");
+    }
+    let is_figure = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with(".svg");
+    let names = fs::read_dir(kept()).unwrap().map(|it| it.unwrap().file_name());
+    assert_eq!(
+        done.out.lines().count(),
+        names.filter(|it| is_figure(it)).count(),
+        "there are others"
+    );
 }
 
 /// Each placement has a figure with the names of those who could do two sizes, and packets have one.
@@ -83,7 +148,8 @@ fn is_a_table(csv: &str, lines: usize) {
 fn tables_of(words: &str) -> Option<Vec<Value>> {
     let dir = tempfile::tempdir().unwrap();
     let (json, csv) = (dir.path().join("result.json"), dir.path().join("result.csv"));
-    let line = format!("bench {words} --sizes 64,32k --rounds 3 --time 50ms --filter unavez");
+    let line =
+        format!("bench {words} --sizes 64,32k --starts 1 --rounds 1 --time 50ms --filter unavez");
     let mut bench = unavez(&self::words(&line));
     bench.arg("--json").arg(&json).arg("--csv").arg(&csv);
     let done = done(bench.spawn().unwrap());
@@ -196,6 +262,7 @@ fn mistakes_are_said_before_the_work() {
         ("bench --sizes 1,big", "a size is from 1 to 16M"),
         ("bench --filter sctp", "allowed is a part of: udp, udp-batch, tcp-each"),
         ("bench --rounds 0", "1..=100000"),
+        ("bench --starts 0", "1..=1000"),
         ("bench --time 5", "500us, 200ms, 5s"),
         ("bench --open 0", "1..=1024"),
         ("bench --on wan", "possible values: loopback, lan, man"),
@@ -203,8 +270,10 @@ fn mistakes_are_said_before_the_work() {
         ("bench --hops 10M/2s", "the longest delay of a hop is 1s"),
         ("bench --rates 10", "a rate is from 100k to 100G bits in a second, like 10M; or `none`"),
         ("bench --losses 101%", "from 0% to 100%"),
+        ("bench compare /etc/passwd /etc/passwd", "/etc/passwd: not a result of"),
+        ("bench --out /proc/nowhere", "/proc/nowhere: "),
         ("bench plot /nowhere/result.json", "/nowhere/result.json: "),
-        ("bench plot /etc/passwd", "/etc/passwd: not a result of `unavez bench --json`"),
+        ("bench plot /etc/passwd", "/etc/passwd: not a result of `unavez bench`"),
         ("bench --json /nowhere/result.json", "/nowhere/result.json: "),
     ] {
         let done = run(&words(line));

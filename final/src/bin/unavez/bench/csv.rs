@@ -78,8 +78,6 @@ impl Row {
             one("passes", just(self.passes as f64)),
             one("typical_us", self.typical),
             one("mean_us", just(self.mean)),
-            one("goodput_bits_per_s", self.goodput),
-            one("on_link_bits_per_s", self.on_link),
             one("packets", just(self.packets)),
             one("client_cpu_us", just(self.client_cpu)),
             one("server_cpu_us", just(self.server_cpu)),
@@ -88,6 +86,8 @@ impl Row {
             let named = [("p50_us", it.p50), ("p90_us", it.p90), ("p99_us", it.p99)];
             lines.extend(named.map(|(figure, value)| one(figure, just(value))));
         }
+        lines.extend(self.goodput.map(|rate| one("goodput_bits_per_s", rate)));
+        lines.extend(self.on_link.map(|rate| one("on_link_bits_per_s", rate)));
         lines.extend(self.to_floor.map(|ratio| one("to_floor", ratio)));
         lines.extend(self.to_tcp.map(|ratio| one("to_tcp_each", ratio)));
         lines.extend(self.saved.map(|saved| one("saved_beside_tcp_each_us", saved)));

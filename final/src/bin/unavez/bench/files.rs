@@ -63,11 +63,11 @@ impl Files {
     }
 }
 
-/// Five digits that count: no measurement here has more.
+/// Four digits that count: no measurement here has more.
 fn round(value: &mut Value) {
     match value {
         Value::Number(number) if number.is_f64() => {
-            let short = number.as_f64().and_then(|it| format!("{it:.4e}").parse().ok());
+            let short = number.as_f64().and_then(|it| format!("{it:.3e}").parse().ok());
             if let Some(short) = short.and_then(Number::from_f64) {
                 *number = short;
             }
@@ -83,10 +83,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_five_digits_that_count() {
+    fn numbers_have_four_digits_that_count() {
         // Large and small ones; whole ones are what they are.
         let mut value = serde_json::json!([123_456.789, 0.000_123_456_789, [1_234_567]]);
         round(&mut value);
-        assert_eq!(value, serde_json::json!([123_460.0, 0.000_123_46, [1_234_567]]));
+        assert_eq!(value, serde_json::json!([123_500.0, 0.000_123_5, [1_234_567]]));
     }
 }

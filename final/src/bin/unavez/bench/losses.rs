@@ -7,7 +7,7 @@ use unavez::protocol::BODY_MAX;
 
 use super::contender::Contender;
 use super::network::Network;
-use super::report::{Row, Rows, Table};
+use super::report::{Beside, Row, Rows, Table};
 use super::stats::Median;
 use super::table::{bytes, ratio};
 
@@ -25,8 +25,8 @@ pub(super) struct Loss {
     /// How many times as long, where that is most.
     pub(super) worst: Median,
     pub(super) worst_at: usize,
-    /// As people read it: the network, who beside whom, and the sizes.
-    pub(super) words: [String; 3],
+    /// As people read it: the network, who beside whom, the sizes, and why.
+    pub(super) words: [String; 4],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,6 +36,7 @@ pub(super) enum Cause {
     LostPackets,
     LongHeader,
     Cutting,
+    Queue,
     Process,
 }
 
@@ -69,6 +70,10 @@ impl Cause {
                 "a process cuts and joins what no datagram holds; for TCP the kernel does so, and \
                  with larger pieces"
             }
+            Cause::Queue => {
+                "its long transfer fills the queue of the link, in which its small calls then wait; how \
+                 long TCP's queue gets depends on how the kernel finds TCP's rate"
+            }
             Cause::Process => "a process does what for TCP the kernel does",
         }
     }
@@ -78,18 +83,24 @@ impl Cause {
 pub(super) fn find(tables: &[Table]) -> Vec<Loss> {
     let mut losses: Vec<Loss> = Vec::new();
     for table in tables {
-        let (workload, rows) = match &table.rows {
-            Rows::Exchange { rows } => ("there and back", rows),
-            Rows::Pipeline { rows, .. } => ("many calls open", rows),
-            Rows::Bulk { rows } => ("one way", rows),
-            Rows::Share { .. } | Rows::Beside { .. } => continue,
+        let (workload, lost): (_, Vec<Lost>) = match &table.rows {
+            Rows::Exchange { rows } => ("there and back", rows.iter().flat_map(lost).collect()),
+            Rows::Pipeline { rows, .. } => {
+                ("many calls open", rows.iter().flat_map(lost).collect())
+            }
+            Rows::Bulk { rows } => ("one way", rows.iter().flat_map(lost).collect()),
+            Rows::Beside { rows, .. } => ("beside a long transfer", lost_beside(rows)),
+            Rows::Share { .. } => continue,
         };
-        for (row, beside, ratio) in rows.iter().flat_map(lost) {
-            let cause = Cause::of(row.contender, table.network, table.len);
+        for (contender, beside, ratio) in lost {
+            let cause = match &table.rows {
+                Rows::Beside { .. } => Cause::Queue,
+                _ => Cause::of(contender, table.network, table.len),
+            };
             let alike = |it: &&mut Loss| {
                 (it.network, &it.placement, &*it.workload)
                     == (table.network, &table.placement, workload)
-                    && (it.contender, it.beside, it.cause) == (row.contender, beside, cause)
+                    && (it.contender, it.beside, it.cause) == (contender, beside, cause)
             };
             match losses.iter_mut().find(alike) {
                 Some(loss) => loss.add(table.len, ratio),
@@ -97,7 +108,7 @@ pub(super) fn find(tables: &[Table]) -> Vec<Loss> {
                     network: table.network,
                     placement: table.placement.clone(),
                     workload: workload.into(),
-                    contender: row.contender,
+                    contender,
                     beside,
                     cause,
                     sizes: vec![table.len],
@@ -113,14 +124,30 @@ pub(super) fn find(tables: &[Table]) -> Vec<Loss> {
     losses
 }
 
+/// Who, beside whom, and how many times as long.
+type Lost = (Contender, Contender, Median);
+
 /// Beside whom it surely takes longer.
-fn lost(row: &Row) -> impl Iterator<Item = (&Row, Contender, Median)> {
+fn lost(row: &Row) -> impl Iterator<Item = Lost> {
     let both = [(Contender::TcpEach, row.to_tcp), (Contender::TcpOpen, row.to_kept)];
     let lost = move |(beside, ratio): (Contender, Option<Median>)| {
         let ratio = ratio.filter(|it| it.low > 1.0 && row.contender.is_unavez())?;
-        Some((row, beside, ratio))
+        Some((row.contender, beside, ratio))
     };
     both.into_iter().filter_map(lost)
+}
+
+/// Small calls have no rounds there, and so no interval: twice as long is taken for sure.
+fn lost_beside(rows: &[Beside]) -> Vec<Lost> {
+    let Some(tcp) = rows.iter().find(|it| it.contender == Contender::TcpOpen) else {
+        return Vec::new();
+    };
+    let own = rows.iter().filter(|it| it.contender.is_unavez());
+    let ratios = own.map(|it| (it.contender, it.beside.p50 / tcp.beside.p50));
+    let surely = ratios.filter(|(_, ratio)| *ratio > 2.0);
+    surely
+        .map(|(it, ratio)| (it, tcp.contender, Median { median: ratio, low: ratio, high: ratio }))
+        .collect()
 }
 
 impl Loss {
@@ -138,6 +165,7 @@ impl Loss {
             format!("{}, {}", self.network, self.placement),
             format!("{} beside {}", self.contender.name(), self.beside.name()),
             format!("{}: {}", self.workload, sizes.join(", ")),
+            self.cause.why().into(),
         ];
     }
 }
@@ -151,13 +179,50 @@ pub(super) fn text(losses: &[Loss]) -> String {
         text += "  nowhere\n";
     }
     let mut cause = None;
-    for Loss { words: [place, who, sizes], worst, worst_at, cause: own, .. } in losses {
+    for Loss { words: [place, who, sizes, why], worst, worst_at, cause: own, .. } in losses {
         if cause != Some(own) {
-            let _ = writeln!(text, "{}:", own.why());
+            let _ = writeln!(text, "{why}:");
             cause = Some(own);
         }
         let (times, at) = (ratio(worst.median), bytes(*worst_at));
         let _ = writeln!(text, "  {place}, {who}, {sizes}: {times} times at {at}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::report::Percentiles;
+
+    #[test]
+    fn losses_have_a_cause() {
+        // Small and long, on a wire and on none, with and without a daemon, and where packets get lost.
+        let (lan, fast) = (Network::lan(Some(10_000_000)), Network::lan(None));
+        let of = |contender, network, len| Cause::of(contender, network, len);
+        assert_eq!(of(Contender::UnavezdShm, lan, 64), Cause::Daemons);
+        assert_eq!(of(Contender::UnavezdShm, lan, 1 << 20), Cause::LongHeader);
+        assert_eq!(of(Contender::Unavez, lan, 64), Cause::LongHeader);
+        assert_eq!(of(Contender::Unavez, lan.with_loss(0.01), 64), Cause::LostPackets);
+        assert_eq!(of(Contender::Unavez, fast, 1 << 20), Cause::Cutting);
+        assert_eq!(of(Contender::Unavez, fast, 64), Cause::Process);
+    }
+
+    #[test]
+    fn small_calls_may_wait_for_long_ones() {
+        // TCP's wait 10 ms, and those of unavez 44.
+        let row = |contender, p50| {
+            let took = Percentiles { p50, p90: p50, p99: p50 };
+            Beside { contender, alone: took, beside: took }
+        };
+        let rows = vec![row(Contender::TcpOpen, 10e3), row(Contender::Unavez, 44e3)];
+        let rows = Rows::Beside { transfer: 1 << 20, rows };
+        let table = Table::new(Network::lan(Some(10_000_000)), "", 64, rows, Vec::new());
+        let losses = find(&[table]);
+        assert_eq!((losses.len(), losses[0].cause, losses[0].worst.median), (1, Cause::Queue, 4.4));
+        assert!(text(&losses).contains(
+            "unavez beside TCP, kept open, beside a long transfer: 64 bytes: 4.40 times"
+        ));
+        assert!(text(&[]).contains("nowhere"));
+    }
 }

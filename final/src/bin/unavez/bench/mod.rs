@@ -111,10 +111,13 @@ pub(crate) struct Args {
     /// Which packets get lost: the same seed, the same ones
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// How many rounds of a table at most, for each of the times that all processes are started
+    /// How often all processes are started anew
+    #[arg(long, value_name = "NUMBER", default_value_t = plan::PASSES, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    starts: u32,
+    /// How many rounds of a table at most, after each start
     #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: u32,
-    /// How long all may take; three rounds of each table are made in any case [default: 500s, or 40s
+    /// How long all may take; one round of each table after each start is made in any case [default: 530s, or 40s
     /// with --quick]
     #[arg(long, value_name = "TIME", value_parser = parse_period)]
     time: Option<Duration>,
@@ -155,7 +158,7 @@ const QUICK_SIZES: [usize; 4] = [1, SMALL, 1 << 10, 64 << 10];
 const RATES: [Option<u64>; 3] = [Some(10_000_000), Some(100_000_000), None];
 const LOSSES: [f64; 2] = [0.01, 0.05];
 /// How long all takes: some of ten minutes, and of one, is kept for machines that are slower.
-const TIME: Duration = Duration::from_secs(500);
+const TIME: Duration = Duration::from_secs(530);
 const QUICK_TIME: Duration = Duration::from_secs(40);
 
 pub(crate) fn run(args: &Args) -> Result {
@@ -185,9 +188,10 @@ pub(crate) fn run(args: &Args) -> Result {
         Ok(())
     });
     let time = args.time.unwrap_or(if args.quick { QUICK_TIME } else { TIME });
-    let budget = Budget::new(time, &venues, &contenders);
-    let (rounds, seed, bar) = (args.rounds as usize, args.seed, bar.clone());
-    let mut bench = Bench { contenders, named, rounds, seed, budget, stop, bar: bar.clone(), done };
+    let budget = Budget::new(time, args.starts as usize, &venues, &contenders);
+    let (passes, rounds, seed) = (args.starts as usize, args.rounds as usize, args.seed);
+    let mut bench =
+        Bench { contenders, named, passes, rounds, seed, budget, stop, bar: bar.clone(), done };
     let ended = visit_all(&mut bench, &venues, able.is_ok());
     drop(bench);
     bar.finish_and_clear();

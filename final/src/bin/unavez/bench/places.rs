@@ -11,7 +11,7 @@ use super::floods::{self, Calls, Goodputs};
 use super::lan::Lan;
 use super::network::{Network, NetworkKind};
 use super::orders::{Kind, Order};
-use super::plan::{Budget, LONGEST, PASSES, SMALL, Venue, Work};
+use super::plan::{Budget, LONGEST, SMALL, Venue, Work};
 use super::report::{Beside, Rows, Shared, Table};
 use super::rounds::{Limits, Measured, Workload};
 use super::route::Route;
@@ -25,6 +25,8 @@ pub(super) struct Bench<'a> {
     pub(super) contenders: Vec<Contender>,
     /// Those that somebody asked for by name.
     pub(super) named: Vec<Contender>,
+    /// How often all processes are started anew.
+    pub(super) passes: usize,
     /// Rounds of a table in a pass, at most.
     pub(super) rounds: usize,
     pub(super) seed: u64,
@@ -101,7 +103,7 @@ impl Bench<'_> {
         self.bar.set_message(format!("{network}, {}", placement.0));
         let mut found: Vec<Found> =
             works.iter().map(|work| self.nothing(*network, *work)).collect();
-        let ended = (0..PASSES).try_for_each(|pass| self.pass(place, pass, &mut found));
+        let ended = (0..self.passes).try_for_each(|pass| self.pass(place, pass, &mut found));
         // Also what was found until somebody stopped it.
         for (work, found) in works.iter().zip(found) {
             self.tell(place.venue, *work, found)?;

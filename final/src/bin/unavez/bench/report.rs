@@ -72,22 +72,29 @@ pub(super) struct Row {
     pub(super) passes: usize,
     pub(super) mean: f64,
     /// Of single exchanges; there are none when many are open at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) exchanges: Option<Percentiles>,
     /// Of the passes: each counts by the median of its rounds, and a round by its median exchange or the
     /// time for each call.
     pub(super) typical: Median,
     /// How often as long as the floor, round by round.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) to_floor: Option<Median>,
     /// How often as long as TCP with a connection for each request, round by round.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) to_tcp: Option<Median>,
     /// How much less than that, round by round.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) saved: Option<Median>,
     /// How often as long as TCP that keeps its connection, round by round.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) to_kept: Option<Median>,
-    /// Bits of messages in a second.
-    pub(super) goodput: Median,
+    /// Of long messages one way: their bits in a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) goodput: Option<Median>,
     /// Bits in a second that arrived at the server's host, with all headers of the link.
-    pub(super) on_link: Median,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) on_link: Option<Median>,
     pub(super) packets: f64,
     pub(super) client_cpu: f64,
     pub(super) server_cpu: f64,
@@ -145,7 +152,8 @@ impl Table {
         };
         let beside = [floor.and_then(find), find(Contender::TcpEach), find(Contender::TcpOpen)];
         let series = measured.series.iter();
-        let rows = series.filter_map(|it| Row::new(it, message.len, beside)).collect();
+        let bits = matches!(workload, Workload::Bulk(_)).then_some((message.len * 8) as f64);
+        let rows = series.filter_map(|it| Row::new(it, bits, beside)).collect();
         let rows = match workload {
             Workload::Exchange(_) | Workload::Lossy(_) => Rows::Exchange { rows },
             Workload::Pipeline(_, open) => Rows::Pipeline { open, rows },
@@ -195,7 +203,7 @@ impl Table {
 
 impl Row {
     /// Beside the floor, TCP with a connection for each request and TCP that keeps it.
-    fn new(series: &Series, len: usize, beside: [Option<&Series>; 3]) -> Option<Row> {
+    fn new(series: &Series, bits: Option<f64>, beside: [Option<&Series>; 3]) -> Option<Row> {
         let per_call = |sum: u64| micros(sum as f64 / series.counted.max(1) as f64);
         let at = |quantile| micros(series.took.value_at_quantile(quantile) as f64);
         let [to_floor, to_tcp, to_kept] =
@@ -206,7 +214,6 @@ impl Row {
             p90: at(0.9),
             p99: at(0.99),
         });
-        let bits = (len * 8) as f64;
         let packets = series.packets as f64 / series.counted.max(1) as f64;
         Some(Row {
             contender: series.contender,
@@ -220,8 +227,9 @@ impl Row {
             to_tcp,
             saved,
             to_kept,
-            goodput: Median::of_medians(&series.passes, |ns| bits / (ns / 1e9))?,
-            on_link: Median::of_medians(&series.on_link, |bytes| bytes * 8.0)?,
+            goodput: bits
+                .and_then(|bits| Median::of_medians(&series.passes, |ns| bits / (ns / 1e9))),
+            on_link: bits.and_then(|_| Median::of_medians(&series.on_link, |bytes| bytes * 8.0)),
             packets: series.packets_each.unwrap_or(packets),
             client_cpu: per_call(series.cpu_ns[0]),
             server_cpu: per_call(series.cpu_ns[1]),

@@ -105,8 +105,9 @@ fn pipeline_line(row: &Row) -> String {
 
 fn bulk_line(row: &Row, link: Option<u64>) -> String {
     let ms = digits(row.exchanges.map_or(row.mean, |it| it.p50) / 1e3);
-    let goodput = digits(row.goodput.median / 1e6);
-    let [of_link, on_link] = [row.goodput, row.on_link].map(|rate| of_link(rate, link));
+    let goodput = row.goodput.map_or("—".into(), |it| digits(it.median / 1e6));
+    let [of_link, on_link] = [row.goodput, row.on_link]
+        .map(|rate| rate.map_or("—".into(), |rate| of_link(rate, link)));
     let costs = costs(row);
     format!("{} {ms:>9} {goodput:>9}  {of_link:<18}  {on_link:<12}{costs}", name(row.contender))
 }

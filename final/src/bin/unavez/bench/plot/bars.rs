@@ -35,7 +35,7 @@ impl Bars {
                 root.draw(&Text::new(contender.name(), (10, top + 3), ink::text(15)))?;
                 let bar = [(LEFT, top), (right, top + ROW - 10)];
                 root.draw(&Rectangle::new(bar, ink::colour(*contender).filled()))?;
-                let value = format!("{value:.1}");
+                let value = format!("{value:.2}");
                 root.draw(&Text::new(value, (right + 6, top + 3), ink::text(15)))?;
             }
             root.present()?;

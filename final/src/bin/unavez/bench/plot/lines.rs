@@ -9,9 +9,9 @@ use super::ink;
 use crate::Result;
 
 /// The figure, in pixels.
-const SIZE: (u32, u32) = (1080, 520);
+const SIZE: (u32, u32) = (760, 500);
 /// Above the panels are the title and the legend, below them where it comes from.
-const HEAD: i32 = 66;
+const HEAD: i32 = 86;
 const FOOT: i32 = 24;
 
 /// How long exchanges of a network take.
@@ -45,7 +45,8 @@ impl Figure {
             }
             if self.sizes().any(|len| len > border) {
                 let last = self.sizes().fold(border, f64::max);
-                let steps = ink::powers(border, last, 4.0);
+                let times = ink::powers(1.0, last / border, 16.0);
+                let steps = times.iter().map(|times| border * times).collect::<Vec<_>>();
                 let sizes = (border..last).log_scale().with_key_points(steps);
                 self.panel(&panels[1], "bytes, from there on", sizes, |len| len >= border)?;
             }
@@ -58,15 +59,14 @@ impl Figure {
         self.lines.iter().flat_map(|line| line.points.iter().map(|(len, ..)| *len))
     }
 
-    /// A stroke of its colour and the name of each, in one row.
+    /// A stroke of its colour and the name of each, in rows of four.
     fn legend(&self, root: &Area) -> Result<()> {
-        let mut at = 12;
-        for Line { contender, .. } in &self.lines {
+        for (number, Line { contender, .. }) in self.lines.iter().enumerate() {
+            let (left, top) = (12 + number as i32 % 4 * 184, 42 + number as i32 / 4 * 20);
             let colour = ink::colour(*contender);
-            let stroke = Rectangle::new([(at, 48), (at + 22, 52)], colour.filled());
+            let stroke = Rectangle::new([(left, top + 6), (left + 22, top + 10)], colour.filled());
             root.draw(&stroke)?;
-            root.draw(&Text::new(contender.name(), (at + 28, 42), ink::text(15)))?;
-            at += 28 + 9 * contender.name().len() as i32 + 18;
+            root.draw(&Text::new(contender.name(), (left + 28, top), ink::text(15)))?;
         }
         Ok(())
     }
@@ -91,10 +91,10 @@ impl Figure {
         let (least, most) = (least / 1.3, most * 1.3);
         let times = (least..most).log_scale().with_key_points(ink::steps(least, most));
         let mut chart = ChartBuilder::on(area)
-            .margin(12)
-            .margin_right(36)
+            .margin(6)
+            .margin_right(28)
             .x_label_area_size(44)
-            .y_label_area_size(80)
+            .y_label_area_size(70)
             .build_cartesian_2d(sizes, times)?;
         chart
             .configure_mesh()
@@ -104,8 +104,8 @@ impl Figure {
             .label_style(ink::text(13))
             .axis_desc_style(ink::text(14))
             .x_desc(about)
-            .y_desc("median, with a band to the 99th of a hundred")
-            .x_labels(9)
+            .y_desc("median, and a band to the 99th of 100")
+            .x_labels(5)
             .y_labels(16)
             .x_label_formatter(&ink::bytes)
             .y_label_formatter(&ink::time)

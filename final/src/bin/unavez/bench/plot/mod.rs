@@ -29,7 +29,7 @@ Examples:
   unavez bench plot result.json
   unavez bench plot result.json --out figures --filter udp,tcp,unavez")]
 pub(super) struct Args {
-    /// What `unavez bench --json FILE` has written
+    /// What `unavez bench --out` or `--json` has written
     result: PathBuf,
     /// Where the figures go, as SVG
     #[arg(long, value_name = "DIRECTORY", default_value = ".")]
@@ -85,14 +85,14 @@ pub(super) fn read(path: &Path) -> Result<Report> {
     let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
     let value: serde_json::Value =
-        serde_json::from_str(&text).map_err(|_| wrong(&"not a result of `unavez bench --json`"))?;
+        serde_json::from_str(&text).map_err(|_| wrong(&"not a result of `unavez bench`"))?;
     match value["unavez_bench"].as_u64() {
         Some(format) if format == u64::from(FORMAT) => {}
         Some(format) => {
             let why = format!("a result of format {format}; this version reads {FORMAT}");
             return Err(wrong(&why).into());
         }
-        None => return Err(wrong(&"not a result of `unavez bench --json`").into()),
+        None => return Err(wrong(&"not a result of `unavez bench`").into()),
     }
     Ok(serde_json::from_value(value).map_err(|error| wrong(&error))?)
 }
@@ -157,7 +157,8 @@ fn exchange_rows(table: &Table) -> &[Row] {
 /// Packets of a small exchange, where a wire counts them; else on loopback.
 fn packets(tables: &[Table]) -> Option<(String, Drawing)> {
     let lossless = || tables.iter().filter(|it| it.network.loss == 0.0 && it.len <= SMALL);
-    let small = || lossless().filter(|it| !exchange_rows(it).is_empty());
+    // The first of the longest: the paper's LAN, if it is there.
+    let small = || lossless().filter(|it| !exchange_rows(it).is_empty()).rev();
     let table = small()
         .filter(|it| it.network.kind != NetworkKind::Loopback)
         .max_by_key(|it| it.len)
