@@ -116,22 +116,23 @@ impl IpcClient {
         requests: impl IntoIterator<Item = M>,
     ) -> Vec<Result<MsgId, SendError>> {
         let config = self.site.config();
-        // Whatever the caller's iterator does, it does not do it under the lock.
-        let requests = requests.into_iter().map(|it| it.into().into_request(config));
-        let requests: Vec<Request> = requests.collect();
+        let mut requests = requests.into_iter().map(|it| it.into().into_request(config));
         let door = match self.site.door() {
             Ok(door) => door,
-            Err(error) => return requests.iter().map(|_| Err(error.into())).collect(),
+            Err(error) => return requests.map(|_| Err(error.into())).collect(),
         };
-        let mut sent = Vec::with_capacity(requests.len());
-        let mut requests = requests.into_iter();
-        while requests.len() > 0 {
+        let mut sent = Vec::with_capacity(requests.size_hint().0);
+        let mut some: Vec<Request> = Vec::new();
+        loop {
+            // Whatever the caller's iterator does, it does not do it under the lock.
+            some.extend(requests.by_ref().take(TOGETHER_MAX));
+            if some.is_empty() {
+                return sent;
+            }
             door.enter(|inside| {
-                let some = requests.by_ref().take(TOGETHER_MAX);
-                sent.extend(some.map(|request| self.ask(inside, request)));
+                sent.extend(some.drain(..).map(|request| self.ask(inside, request)));
             });
         }
-        sent
     }
 
     fn ask(&self, inside: &mut Inside, request: Request) -> Result<MsgId, SendError> {

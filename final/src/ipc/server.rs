@@ -131,22 +131,23 @@ impl IpcServer {
         &self,
         replies: impl IntoIterator<Item = (M, MsgId)>,
     ) -> Vec<Result<(), SendError>> {
-        // Whatever the caller's iterator does, it does not do it under the lock.
-        let replies = replies.into_iter().map(|(reply, id)| (reply.into().into_body(), id));
-        let replies: Vec<(Bytes, MsgId)> = replies.collect();
+        let mut replies = replies.into_iter().map(|(reply, id)| (reply.into().into_body(), id));
         let door = match self.site.door() {
             Ok(door) => door,
-            Err(error) => return replies.iter().map(|_| Err(error.into())).collect(),
+            Err(error) => return replies.map(|_| Err(error.into())).collect(),
         };
-        let mut sent = Vec::with_capacity(replies.len());
-        let mut replies = replies.into_iter();
-        while replies.len() > 0 {
+        let mut sent = Vec::with_capacity(replies.size_hint().0);
+        let mut some: Vec<(Bytes, MsgId)> = Vec::new();
+        loop {
+            // Whatever the caller's iterator does, it does not do it under the lock.
+            some.extend(replies.by_ref().take(TOGETHER_MAX));
+            if some.is_empty() {
+                return sent;
+            }
             door.enter(|inside| {
-                let some = replies.by_ref().take(TOGETHER_MAX);
-                sent.extend(some.map(|(body, id)| self.answer(inside, body, id)));
+                sent.extend(some.drain(..).map(|(body, id)| self.answer(inside, body, id)));
             });
         }
-        sent
     }
 
     fn answer(&self, inside: &mut Inside, body: Bytes, id: MsgId) -> Result<(), SendError> {

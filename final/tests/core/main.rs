@@ -9,6 +9,7 @@ mod rules_client;
 mod rules_epochs;
 mod rules_large;
 mod rules_order;
+mod rules_routes;
 mod rules_server;
 mod rules_strangers;
 mod storms;

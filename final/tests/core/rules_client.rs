@@ -184,42 +184,6 @@ fn a_port_is_never_used_again_and_a_client_port_is_drawn() {
     assert!(!format!("{packet} {packet:?}").contains(&whole));
 }
 
-/// A port that was idle for half its life is given up, and its counter with it (R9).
-#[test]
-fn an_idle_client_port_is_given_up() {
-    let mut pair = Pair::new(config());
-    let (_, first) = pair.ask("debit 10");
-    let reply = pair.run(&first);
-    pair.at_client(&reply);
-    pair.pass(config().port_life / 2 - ms(1));
-    let (_, second) = pair.ask("debit 10");
-    assert_eq!((second.client.port, second.seq), (first.client.port, 2));
-    let reply = pair.run(&second);
-    pair.at_client(&reply);
-    pair.pass(config().port_life / 2);
-    let (_, third) = pair.ask("debit 10");
-    assert_ne!(third.client.port, first.client.port);
-    assert_eq!(third.seq, 1);
-}
-
-/// A long call holds the window: the next calls leave by another port (R9, R26).
-#[test]
-fn a_pinned_window_draws_another_port() {
-    let mut pair = Pair::new(Config { window: 64, window_max: 64, ..config() });
-    let (_, first) = pair.ask_with(Request { patience: None, ..request("long") });
-    pair.at_server(&first);
-    for _ in 1..64 {
-        pair.ask("debit 10");
-    }
-    let (_, held) = pair.ask_for(&Target::Port(pair.ipc_port()), request("held")).unwrap();
-    assert_eq!(held, []);
-    pair.pass_at_server(ms(100));
-    let working = of_kind(&pair.server, "WORKING")[0].clone();
-    let sent = pair.at_client(&working);
-    assert_eq!(names(&sent), ["REQUEST"]);
-    assert_ne!(sent[0].client.port, first.client.port);
-}
-
 /// Copies leave after a second, then after twice as long each, half as long again at most, until there
 /// were enough (R11).
 #[test]

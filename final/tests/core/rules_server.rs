@@ -205,23 +205,6 @@ fn without_room_a_request_is_put_off() {
     }
 }
 
-/// What is beyond the window stays at home, and its patience may end there (R26).
-#[test]
-fn what_is_beyond_the_window_stays_at_home() {
-    let mut pair = Pair::new(config());
-    for _ in 0..64 {
-        pair.ask("debit 10");
-    }
-    let target = unavez::protocol::Target::Port(pair.ipc_port());
-    let patience = Some(secs(1));
-    let last = Request { patience, ..request("debit 20") };
-    let (call, sent) = pair.ask_for(&target, last).unwrap();
-    assert_eq!(sent, []);
-    pair.pass_at_client(secs(1));
-    let never = unavez::protocol::NotExecuted::NeverSent;
-    assert_eq!(pair.outcome(call), Some(&Outcome::NotExecuted(never)));
-}
-
 /// A client that uses half of its window gets a larger one if it showed a token, as long as the sum of all
 /// leaves the first window to every stranger (R26).
 #[test]

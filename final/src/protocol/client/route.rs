@@ -75,8 +75,11 @@ impl Port {
 impl Client {
     /// Sends what waits at home, as far as windows and order allow.
     pub(super) fn leave_home(&mut self, key: RouteKey, out: &mut Effects) {
+        let Some(route) = self.routes.get_mut(&key) else { return };
+        // It is empty meanwhile: a call that ends here looks for the next to leave, and finds none.
+        let mut home = std::mem::take(&mut route.home);
         let mut staying = Vec::new();
-        while let Some((call, ())) = self.routes.get_mut(&key).and_then(|it| it.home.pop_first()) {
+        while let Some((call, ())) = home.pop_first() {
             let call = Call(call);
             if !self.calls.get(&call).is_some_and(|open| matches!(open.stage, Stage::Home)) {
                 continue;
@@ -92,11 +95,13 @@ impl Client {
                 self.transmit(call, out);
             }
         }
-        if !staying.is_empty() {
-            // An idle port may have gone, and its route with it.
-            let home = &mut self.routes.entry(key).or_default().home;
-            // The last first: each belongs before all that are there.
-            staying.into_iter().rev().for_each(|call| home.insert(call.0, ()));
+        // The last first: each belongs before all that are there.
+        staying.into_iter().rev().for_each(|call| home.insert(call.0, ()));
+        // An idle port may have gone, and its route with it.
+        if !home.is_empty() || self.routes.contains_key(&key) {
+            let route = self.routes.entry(key).or_default();
+            let come = std::mem::replace(&mut route.home, home);
+            come.iter().for_each(|(call, ())| route.home.insert(call, ()));
         }
     }
 

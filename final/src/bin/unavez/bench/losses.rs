@@ -35,19 +35,28 @@ pub(super) enum Cause {
     Daemons,
     LostPackets,
     LongHeader,
+    SlowStart,
     Cutting,
     Queue,
     Process,
 }
 
+/// What a message may have that is sent before anything is known of the path, in bytes (RFC 6928).
+const FIRST_WINDOW: usize = 10 * 1460;
+/// How many times as long a message may take for its headers.
+const HEADERS_MAX: f64 = 1.03;
+
 impl Cause {
-    fn of(contender: Contender, network: Network, len: usize) -> Cause {
+    fn of(contender: Contender, network: Network, len: usize, times: f64) -> Cause {
         let fits = len <= BODY_MAX;
+        // Headers are not that long.
+        let searches = len > FIRST_WINDOW && times > HEADERS_MAX;
         match (network.loss > 0.0, network.rate.is_some()) {
             _ if contender != Contender::Unavez && (fits || network.rate.is_none()) => {
                 Cause::Daemons
             }
             (true, _) => Cause::LostPackets,
+            (_, true) if searches => Cause::SlowStart,
             (_, true) => Cause::LongHeader,
             (_, false) if !fits => Cause::Cutting,
             (_, false) => Cause::Process,
@@ -65,6 +74,10 @@ impl Cause {
             Cause::LongHeader => {
                 "its packets have longer headers than those of an open connection, and need their \
                  time on a slow link"
+            }
+            Cause::SlowStart => {
+                "its slow start doubles what is on the way until packets get lost (RFC 9002); TCP's, \
+                 where the kernel measures the rate of a path, as BBR does, ends before"
             }
             Cause::Cutting => {
                 "a process cuts and joins what no datagram holds; for TCP the kernel does so, and \
@@ -95,7 +108,7 @@ pub(super) fn find(tables: &[Table]) -> Vec<Loss> {
         for (contender, beside, ratio) in lost {
             let cause = match &table.rows {
                 Rows::Beside { .. } => Cause::Queue,
-                _ => Cause::of(contender, table.network, table.len),
+                _ => Cause::of(contender, table.network, table.len, ratio.median),
             };
             let alike = |it: &&mut Loss| {
                 (it.network, &it.placement, &*it.workload)
@@ -199,10 +212,12 @@ mod tests {
     fn losses_have_a_cause() {
         // Small and long, on a wire and on none, with and without a daemon, and where packets get lost.
         let (lan, fast) = (Network::lan(Some(10_000_000)), Network::lan(None));
-        let of = |contender, network, len| Cause::of(contender, network, len);
+        let of = |contender, network, len| Cause::of(contender, network, len, 1.01);
         assert_eq!(of(Contender::UnavezdShm, lan, 64), Cause::Daemons);
         assert_eq!(of(Contender::UnavezdShm, lan, 1 << 20), Cause::LongHeader);
         assert_eq!(of(Contender::Unavez, lan, 64), Cause::LongHeader);
+        assert_eq!(Cause::of(Contender::Unavez, lan, 1 << 19, 1.1), Cause::SlowStart);
+        assert_eq!(Cause::of(Contender::Unavez, lan, 1 << 10, 1.1), Cause::LongHeader);
         assert_eq!(of(Contender::Unavez, lan.with_loss(0.01), 64), Cause::LostPackets);
         assert_eq!(of(Contender::Unavez, fast, 1 << 20), Cause::Cutting);
         assert_eq!(of(Contender::Unavez, fast, 64), Cause::Process);

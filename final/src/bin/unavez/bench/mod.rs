@@ -117,7 +117,7 @@ pub(crate) struct Args {
     /// How many rounds of a table at most, after each start
     #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: u32,
-    /// How long all may take; one round of each table after each start is made in any case [default: 530s, or 40s
+    /// How long all may take; one round of each table after each start is made in any case [default: 330s, or 40s
     /// with --quick]
     #[arg(long, value_name = "TIME", value_parser = parse_period)]
     time: Option<Duration>,
@@ -158,7 +158,7 @@ const QUICK_SIZES: [usize; 4] = [1, SMALL, 1 << 10, 64 << 10];
 const RATES: [Option<u64>; 3] = [Some(10_000_000), Some(100_000_000), None];
 const LOSSES: [f64; 2] = [0.01, 0.05];
 /// How long all takes: some of ten minutes, and of one, is kept for machines that are slower.
-const TIME: Duration = Duration::from_secs(530);
+const TIME: Duration = Duration::from_secs(330);
 const QUICK_TIME: Duration = Duration::from_secs(40);
 
 pub(crate) fn run(args: &Args) -> Result {

@@ -108,8 +108,11 @@ impl Wanted {
     }
 }
 
-/// What takes longer once is done only by those whose figures say most.
+/// What takes longer once is done only by those whose figures say most, and what takes very long by TCP and
+/// the site in the process.
 const SLOW: Duration = Duration::from_millis(500);
+const VERY_SLOW: Duration = Duration::from_secs(3);
+const VERY_PRINCIPAL: [Contender; 3] = [Contender::TcpEach, Contender::TcpOpen, Contender::Unavez];
 const SAID_OF_SLOW: &str = "left out where once takes so long; --filter has it back";
 
 impl Work {
@@ -119,7 +122,11 @@ impl Work {
             // What is too long for a datagram is so everywhere.
             Work::Rounds(_) if !contender.repairs() => None,
             Work::Rounds(workload) if self.once(network) > SLOW && workload.suits(contender) => {
-                (!contender.is_principal()).then_some(SAID_OF_SLOW)
+                let says_most = match self.once(network) > VERY_SLOW {
+                    true => VERY_PRINCIPAL.contains(&contender),
+                    false => contender.is_principal(),
+                };
+                (!says_most).then_some(SAID_OF_SLOW)
             }
             _ => None,
         }
@@ -133,8 +140,12 @@ impl Work {
 
     /// Whether it is done in this pass.
     pub(super) fn is_in(self, network: Network, pass: usize) -> bool {
-        let is_slow = !matches!(self, Work::Rounds(_)) || self.once(network) > SLOW;
-        !is_slow || pass.is_multiple_of(SLOW_EVERY)
+        match self {
+            // It has no intervals.
+            Work::Beside(_) => pass == 0,
+            Work::Rounds(_) if self.once(network) <= SLOW => true,
+            Work::Rounds(_) | Work::Share(_) => pass.is_multiple_of(SLOW_EVERY),
+        }
     }
 
     /// How long it takes once at least: the bits must leave.
@@ -154,9 +165,9 @@ impl Work {
     /// What a pass of so many contenders needs of the time, and how much of the rest is well spent on it.
     fn need(self, network: Network, contenders: u32) -> Need {
         let (times, weight, least_ms) = match self {
-            Work::Rounds(Workload::Lossy(_)) => (LOSSY_CALLS * contenders, 8, 20),
-            Work::Rounds(Workload::Bulk(_)) => (contenders, 2, 20),
-            Work::Rounds(_) => (contenders, 4, 20),
+            Work::Rounds(Workload::Lossy(_)) => (LOSSY_CALLS * contenders, 8, 170),
+            Work::Rounds(Workload::Bulk(_)) => (contenders, 2, 170),
+            Work::Rounds(_) => (contenders, 4, 170),
             // Few have long transfers: five pairs, and four beside whose transfers small calls are made.
             Work::Share(_) => (5, 1, 5 * 500),
             Work::Beside(_) => (4, 1, 4 * 1300),
@@ -168,7 +179,7 @@ impl Work {
 /// How many small exchanges a contender does in a pass where packets get lost.
 const LOSSY_CALLS: u32 = 50;
 /// To start all processes, and to check a network.
-const STARTING: Duration = Duration::from_millis(500);
+const STARTING: Duration = Duration::from_millis(1100);
 const CHECKING: Duration = Duration::from_secs(2);
 
 /// What a part takes.
@@ -247,7 +258,10 @@ mod tests {
         let longest = Work::Rounds(Workload::Exchange(Kind::there_and_back(LONGEST)));
         let slow = Network::lan(Some(10_000_000));
         assert!(longest.left_out(slow, Contender::UnavezdSysv).is_some());
+        assert!(longest.left_out(slow, Contender::UnavezdShm).is_some());
         assert_eq!(longest.left_out(slow, Contender::Unavez), None);
+        let shorter = Work::Rounds(Workload::Exchange(Kind::there_and_back(LONGEST / 7)));
+        assert_eq!(shorter.left_out(slow, Contender::UnavezdShm), None);
         assert_eq!(longest.left_out(Network::lan(None), Contender::UnavezdSysv), None);
         let small = Work::Rounds(Workload::Exchange(Kind::there_and_back(1)));
         assert_eq!(small.left_out(slow, Contender::UnavezdSysv), None);

@@ -116,7 +116,7 @@ impl Measured {
             series.on_link.push(Vec::new());
         }
         match workload {
-            Workload::Exchange(message) if is_first && message.len <= SMALL => {
+            Workload::Exchange(message) if is_first && message.len == SMALL => {
                 self.count_packets(scene, message, stop)?;
             }
             _ => {}
