@@ -87,6 +87,7 @@ fn full_windows_stay_within_the_stated_bound() {
         message_max: BODY_MAX,
         building_max: 1 << 14,
         building_per_address_max: 1 << 14,
+        fetching_max: BODY_MAX,
         ..Config::default()
     };
     let (held, bound) = (fill(clients as u64, config), config.memory_max());
@@ -206,6 +207,7 @@ fn tight() -> Config {
         message_max: LONGEST,
         building_max: 2 * LONGEST,
         building_per_address_max: 2 * LONGEST,
+        fetching_max: LONGEST,
         ..Config::default()
     }
 }

@@ -20,7 +20,7 @@ local FORMS = { [0] = "packet", "fragment" }
 local RAN = { [0] = "No", "Maybe", "Once" }
 local REASONS = {
   [0] = "NoSuchPort", "Expired", "Aborted", "ServerDied", "Orphaned", "Forgotten", "PortClosed",
-  "FalseRetry", "ReplyTooBig",
+  "FalseRetry", "ReplyTooBig", "RequestTooBig",
 }
 local FATES = { [0] = "NotRun", "Stopping", "Maybe" }
 local UNLIMITED = { [0xffffffff] = "unlimited" }

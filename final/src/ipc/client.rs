@@ -116,7 +116,7 @@ impl IpcClient {
         requests: impl IntoIterator<Item = M>,
     ) -> Vec<Result<MsgId, SendError>> {
         let config = self.site.config();
-        let mut requests = requests.into_iter().map(|it| it.into().into_request(config));
+        let mut requests = requests.into_iter().map(|it| it.into().into_request(config)).fuse();
         let door = match self.site.door() {
             Ok(door) => door,
             Err(error) => return requests.map(|_| Err(error.into())).collect(),

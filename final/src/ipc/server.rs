@@ -131,7 +131,8 @@ impl IpcServer {
         &self,
         replies: impl IntoIterator<Item = (M, MsgId)>,
     ) -> Vec<Result<(), SendError>> {
-        let mut replies = replies.into_iter().map(|(reply, id)| (reply.into().into_body(), id));
+        let mut replies =
+            replies.into_iter().map(|(reply, id)| (reply.into().into_body(), id)).fuse();
         let door = match self.site.door() {
             Ok(door) => door,
             Err(error) => return replies.map(|_| Err(error.into())).collect(),

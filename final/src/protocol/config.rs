@@ -93,6 +93,9 @@ pub struct Config {
     pub building_max: usize,
     /// How many of them those from one IP address take.
     pub building_per_address_max: usize,
+    /// How many bytes the large replies have that come to this site, all together (R43): whoever asks for
+    /// more at once hears that a reply is too big.
+    pub fetching_max: usize,
     /// How many bytes of large messages may be on their way to this site at once (R42): the product of
     /// bandwidth and delay of a good path, divided among those that come.
     pub credit_max: usize,
@@ -141,6 +144,7 @@ impl Default for Config {
             message_max: 64 << 20,
             building_max: 256 << 20,
             building_per_address_max: 128 << 20,
+            fetching_max: 1 << 30,
             credit_max: 4 << 20,
             evicted_len: EVICTED_LEN,
             #[cfg(feature = "broken")]
@@ -156,11 +160,14 @@ impl Config {
         Config { packet_lifetime, heartbeats_missed_max: 4, ..Config::default() }
     }
 
-    /// For messages up to so long, in bytes, with room to build one from an address, and two together.
+    /// For messages up to so long, in bytes, with room to build one from an address, and two together, and to
+    /// keep two.
     pub fn with_message_max(self, message_max: usize) -> Config {
         let each = message_max + HALF_BUILT_LEN;
         Config {
             message_max,
+            bytes_max: self.bytes_max.max(2 * message_max),
+            fetching_max: self.fetching_max.max(2 * message_max),
             building_per_address_max: self.building_per_address_max.max(each),
             building_max: self.building_max.max(2 * each),
             ..self
@@ -207,6 +214,7 @@ impl Config {
             + self.records_max * super::tombstone::RECORD_LEN
             + self.bytes_max
             + self.building_max
+            + self.fetching_max
             + Outbound::memory_max(large, self.bytes_max)
             + self.evicted_len
     }
@@ -242,6 +250,7 @@ impl Config {
         let longest = self.message_max + HALF_BUILT_LEN;
         assert!(longest <= self.building_per_address_max, "the longest request can be built");
         assert!(self.building_per_address_max <= self.building_max);
+        assert!(self.message_max <= self.fetching_max, "the longest reply can be built");
         // Before it stand which request it is, and how long the name is.
         assert!(self.name_max <= BODY_MAX - 12, "a name is asked for in one datagram");
         assert!(self.evicted_len > 0 && self.evicted_len.is_multiple_of(8), "whole words");

@@ -164,6 +164,8 @@ pub enum Reason {
     FalseRetry,
     /// The reply is longer than the client takes, or the server may send (R32).
     ReplyTooBig,
+    /// The request is longer than the server takes (R32).
+    RequestTooBig,
 }
 
 /// What became of a call that was to be called off (R38).

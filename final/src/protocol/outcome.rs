@@ -51,6 +51,9 @@ pub enum NotExecuted {
     /// The server had forgotten this client when the request came, again and again.
     #[error("the server had forgotten this client when the request came")]
     PortClosed,
+    /// The request is longer than the server takes.
+    #[error("the request is longer than the server takes")]
+    RequestTooBig,
 }
 
 /// Why nobody can tell whether a call ran.

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use unavez::protocol::{
-    Config, DATAGRAM_MAX, Flags, Fragment, Kind, Note, Outcome, Packet, Request, Unknown,
+    Config, DATAGRAM_MAX, Flags, Fragment, Kind, NotExecuted, Note, Outcome, Packet, Request,
+    Unknown,
 };
 
 use crate::pair::{End, Pair, config, ms, request, secs};
@@ -289,6 +290,53 @@ fn half_built_messages_are_bounded() {
         pair.server.give(pair.now, elsewhere, &first[2]);
         assert_eq!(pair.server.site.entries().building, 2, "its token is another address's");
     }
+}
+
+/// R32: a request that is longer than the server takes is refused, and has not run; the client's limit may be
+/// another one.
+#[test]
+fn a_request_that_is_too_long_is_refused() {
+    for (taken, len) in [(LEN, LEN + 1), (1_072, 1_073)] {
+        let mut pair = known(config());
+        let config = Config { message_max: taken, ..config() };
+        pair.server = End::new(config, pair.now, 0x5, 2);
+        pair.port = pair.serve("bank");
+        let (call, first) = pair.ask_with(large(len));
+        let answers = pair.at_server(&first);
+        let answers = answers.iter().flat_map(|it| pair.at_client(it)).collect::<Vec<_>>();
+        pair.flow(answers, |_| false);
+        let why = NotExecuted::RequestTooBig;
+        assert_eq!(pair.outcome(call), Some(&Outcome::NotExecuted(why)));
+        assert_eq!((pair.take(), pair.server.site.entries().building), (None, 0));
+    }
+}
+
+/// R43: so many bytes of replies are joined at a time, and what comes beyond is refused by who asked for it.
+#[test]
+fn replies_that_come_are_bounded() {
+    let config = Config { message_max: LEN, fetching_max: 2 * LEN, ..config() };
+    let mut pair = known(config);
+    let calls: Vec<_> = (0..3).map(|_| pair.ask_with(large(10))).collect();
+    let mut replies = Vec::new();
+    for (_, first) in &calls {
+        pair.at_server(first);
+        let taken = pair.take().unwrap();
+        pair.server.site.send_reply(pair.now, pair.port, taken.call, body(LEN)).unwrap();
+        replies.extend(pair.server.drain());
+    }
+    pair.flow(replies, |_| false);
+    let ends = calls.iter().map(|(call, _)| pair.outcome(*call));
+    let whole = Some(Outcome::Reply(body(LEN)));
+    let refused = Some(Outcome::Unknown(Unknown::ReplyTooBig));
+    assert!(ends.eq([whole.as_ref(), whole.as_ref(), refused.as_ref()]));
+    // What has come takes no room any more.
+    let (call, first) = pair.ask_with(large(10));
+    pair.at_server(&first);
+    let taken = pair.take().unwrap();
+    pair.server.site.send_reply(pair.now, pair.port, taken.call, body(LEN)).unwrap();
+    let reply = pair.server.drain();
+    pair.flow(reply, |_| false);
+    assert_eq!(pair.outcome(call), whole.as_ref());
 }
 
 /// R43: what nobody goes on with is dropped: when the patience is over, or when nothing has come for long.

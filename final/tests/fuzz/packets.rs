@@ -174,6 +174,7 @@ impl Known {
                     Reason::Forgotten,
                     Reason::FalseRetry,
                     Reason::ReplyTooBig,
+                    Reason::RequestTooBig,
                 ])?,
             },
             7 => Kind::Challenge { token },

@@ -177,6 +177,7 @@ fn refused() -> impl Strategy<Value = Kind> {
         Reason::PortClosed,
         Reason::FalseRetry,
         Reason::ReplyTooBig,
+        Reason::RequestTooBig,
     ];
     let reason = proptest::sample::select(reasons.to_vec());
     (ran, reason).prop_map(|(ran, reason)| Kind::Refused { ran, reason })

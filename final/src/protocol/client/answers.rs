@@ -28,9 +28,13 @@ impl Client {
                 self.sample(call, packet.attempt, service_time, out);
                 self.believe(call, grant.token);
                 self.take_grant(packet.client.port, grant, out);
-                match packet.flags.has(Flags::BEGINS) {
-                    true => self.begin_fetching(call, &packet, out),
-                    false => self.end(call, Outcome::Reply(packet.body), out),
+                let taken = self.config.is_broken(Broken::ReplyTooBigSent);
+                if packet.whole().0 > self.calls[&call].max_reply as usize && !taken {
+                    self.end_unknown(call, Unknown::ReplyTooBig, out);
+                } else if packet.flags.has(Flags::BEGINS) {
+                    self.begin_fetching(call, &packet, out);
+                } else {
+                    self.end(call, Outcome::Reply(packet.body), out);
                 }
             }
             Kind::Credit { credit } => {
@@ -270,6 +274,7 @@ fn not_executed(reason: Reason) -> NotExecuted {
         Reason::Aborted => NotExecuted::Cancelled,
         Reason::ServerDied => NotExecuted::ServerDied,
         Reason::Orphaned => NotExecuted::Orphaned,
+        Reason::RequestTooBig => NotExecuted::RequestTooBig,
         _ => NotExecuted::NoSuchPort,
     }
 }
@@ -282,5 +287,7 @@ fn unknown(reason: Reason) -> Unknown {
         Reason::Forgotten | Reason::PortClosed => Unknown::Forgotten,
         Reason::FalseRetry => Unknown::FalseRetry,
         Reason::ReplyTooBig => Unknown::ReplyTooBig,
+        // No server says so of a call that may have run.
+        Reason::RequestTooBig => Unknown::ServerUnreachable,
     }
 }

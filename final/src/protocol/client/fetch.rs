@@ -4,7 +4,7 @@
 
 use super::super::effects::Effects;
 use super::super::fragments::{
-    Building, Fragment, Half, Ranges, Whole, fits_first_window, is_large, tag,
+    Building, DATAGRAM_LARGEST, Fragment, Half, Ranges, Whole, fits_first_window, is_large, tag,
 };
 use super::super::ids::CallId;
 use super::super::kind::{Credit, Kind};
@@ -70,9 +70,11 @@ impl Client {
         let Some((whole, first)) = Whole::of(&packet.body) else { return };
         let Some(tag) = self.tag(call, Half::Reply) else { return };
         self.forget_request(call, out);
+        let fetching = self.fetching_bytes + whole.len as usize;
         let Some(open) = self.calls.get_mut(&call) else { return };
         let it = match open.stage {
-            _ if whole.len > open.max_reply => {
+            // There is no room for it here (R43).
+            Stage::Sent(_) | Stage::Working { .. } if fetching > self.config.fetching_max => {
                 return self.end_unknown(call, Unknown::ReplyTooBig, out);
             }
             Stage::Sent(it) | Stage::Working { it, .. } => it,
@@ -85,6 +87,7 @@ impl Client {
         let mut building = Box::new(Building::new(out.draw() as u32, whole.len));
         building.insert(0, first);
         (open.silent, open.building) = (0, Some(building));
+        self.fetching_bytes = fetching;
         open.stage = Stage::Fetching { it, heard: out.now.running, hastened: false };
         self.fetched.insert(tag, call);
         self.await_more(call, out);
@@ -122,10 +125,12 @@ impl Client {
         let Some(open) = self.calls.get_mut(&call) else { return };
         let Some(building) = open.building.take() else { return };
         let len = building.len();
+        self.fetching_bytes -= len as usize;
         match building.finish(&self.config) {
             Some(body) => self.end(call, Outcome::Reply(body), out),
             None => {
                 out.note(Note::WrongWhole);
+                self.fetching_bytes += len as usize;
                 open.building = Some(Box::new(Building::new(out.draw() as u32, len)));
                 self.send_fetch(call, true, out);
             }
@@ -151,7 +156,7 @@ impl Client {
 
     /// Says what has come of the reply, and waits for more.
     pub(super) fn send_fetch(&mut self, call: Call, stalled: bool, out: &mut Effects) {
-        let further = self.config.credit_max / self.fetched.len().max(1);
+        let further = (self.config.credit_max / self.fetched.len().max(1)).max(DATAGRAM_LARGEST);
         let Some(open) = self.calls.get_mut(&call) else { return };
         let to = open.to;
         let on_the_wire = open.stage.on_the_wire().copied();
@@ -186,8 +191,9 @@ impl Client {
         if let Some(tag) = self.tag(call, Half::Reply) {
             self.fetched.remove(&tag);
         }
-        if let Some(open) = self.calls.get_mut(&call) {
-            open.building = None;
+        let open = self.calls.get_mut(&call);
+        if let Some(building) = open.and_then(|open| open.building.take()) {
+            self.fetching_bytes -= building.len() as usize;
         }
     }
 

@@ -58,6 +58,8 @@ pub(crate) struct Client {
     names: Table<(SocketAddr, String), Name>,
     /// Whose reply comes in fragments of this tag.
     fetched: Table<u64, Call>,
+    /// The bytes of these replies, when they are whole.
+    fetching_bytes: usize,
 }
 
 /// What is known of a site. One that is known by its address only is one for each address.
@@ -147,6 +149,7 @@ impl Client {
             orders: Table::default(),
             names: Table::default(),
             fetched: Table::default(),
+            fetching_bytes: 0,
         }
     }
 

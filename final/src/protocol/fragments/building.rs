@@ -12,6 +12,10 @@ use super::FIRST_GRANTED;
 use super::ranges::Ranges;
 use super::wire::{Fragment, TRAILER};
 
+/// So many bytes may be missing before what is taken: more are not lost at once, and a stranger cannot have
+/// more filled with zeros by one piece.
+const GAP_MAX: usize = 128 << 10;
+
 /// What has come of a message.
 #[derive(Debug)]
 pub(crate) struct Building {
@@ -43,19 +47,23 @@ impl Building {
         self.len
     }
 
-    /// A fragment came.
-    pub(crate) fn take(&mut self, fragment: &Fragment<&[u8]>) {
+    /// A fragment came. Whether it has anything new.
+    pub(crate) fn take(&mut self, fragment: &Fragment<&[u8]>) -> bool {
         self.newest = self.newest.max(fragment.serial);
-        self.insert(fragment.offset, fragment.body);
+        self.insert(fragment.offset, fragment.body)
     }
 
-    /// These bytes of it came.
-    pub(crate) fn insert(&mut self, offset: u32, piece: &[u8]) {
-        let Some(end) = offset.checked_add(piece.len() as u32) else { return };
-        if end > self.granted.min(self.len + TRAILER) || !self.have.insert(offset, end) {
-            return;
+    /// These bytes of it came. Whether any of them is new.
+    pub(crate) fn insert(&mut self, offset: u32, piece: &[u8]) -> bool {
+        let Some(end) = offset.checked_add(piece.len() as u32) else { return false };
+        let far = offset as usize > self.bytes.len() + GAP_MAX;
+        let beyond = end > self.granted.min(self.len + TRAILER);
+        if far || beyond || !self.have.insert(offset, end) {
+            return false;
         }
-        let (from, to) = (offset as usize, end as usize);
+        // What is summed up stays as it is, whatever another copy of it has there.
+        let known = self.summed.saturating_sub(offset).min(piece.len() as u32);
+        let (piece, from, to) = (&piece[known as usize..], (offset + known) as usize, end as usize);
         if from == self.bytes.len() {
             self.bytes.extend_from_slice(piece);
         } else {
@@ -65,6 +73,7 @@ impl Building {
             self.bytes[from..to].copy_from_slice(piece);
         }
         self.sum_up();
+        true
     }
 
     /// While the bytes are still in the processor's cache.
@@ -107,6 +116,32 @@ fn clamped(bytes: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// R40: a piece that was on its way for long overlaps others that came in its place, and was damaged
+    /// where they are.
+    #[test]
+    fn what_is_summed_up_stays_as_it_is() {
+        let message: Vec<u8> = (0..200).collect();
+        let sum = crc32c::crc32c(&message).to_be_bytes();
+        let mut building = Building::new(1, 200);
+        assert!(building.insert(0, &message[..100]));
+        let mut damaged = message[50..150].to_vec();
+        damaged[7] ^= 1;
+        assert!(building.insert(50, &damaged));
+        assert!(building.insert(150, &message[150..]));
+        assert!(building.insert(200, &sum));
+        assert_eq!(building.finish(&Config::default()).unwrap(), message);
+    }
+
+    /// R43: one piece far behind all others has little memory filled.
+    #[test]
+    fn what_is_far_behind_is_not_taken() {
+        let mut building = Building::new(1, 8 << 20);
+        building.credit(4 << 20, 0, false);
+        assert!(!building.insert(GAP_MAX as u32 + 1, &[7]));
+        assert!(building.bytes.is_empty());
+        assert!(building.insert(GAP_MAX as u32, &[7]));
+    }
 
     /// R42: a sender goes on no further than it may. What lies behind is not taken, and no memory written.
     #[test]

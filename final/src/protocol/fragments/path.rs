@@ -170,6 +170,11 @@ impl Path {
         self.set_flying(probe, false);
     }
 
+    /// What was sent there is wanted once more: not all of it at once.
+    pub(super) fn begin_anew(&mut self) {
+        self.window = self.window.min(first_window(self.datagram));
+    }
+
     /// Nothing was heard from there for longer than a timeout (RFC 9002, section 7.6). If it does not
     /// carry its large datagrams any more, that is found out anew (RFC 8899, section 4.3).
     pub(super) fn restart(&mut self, now: Time) {

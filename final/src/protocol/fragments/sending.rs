@@ -201,6 +201,7 @@ impl Sending {
             return;
         }
         self.land(path);
+        path.begin_anew();
         self.lost.clear();
         self.have = Ranges::default();
         self.next = have.prefix().max(FIRST as u32);

@@ -114,7 +114,9 @@ impl Whole {
     pub(crate) fn of(body: &[u8]) -> Option<(Whole, &[u8])> {
         let (len, beginning) = body.split_at_checked(WHOLE_LEN)?;
         let len = u32::from_be_bytes(len.try_into().expect("four"));
-        let possible = beginning.len() < len as usize && len as usize <= MESSAGE_LARGEST;
+        let possible = beginning.len() < len as usize
+            && beginning.len() <= super::FIRST
+            && len as usize <= MESSAGE_LARGEST;
         possible.then_some((Whole { len }, beginning))
     }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::super::broken::Broken;
 use super::super::effects::Effects;
 use super::super::fragments::{
-    Building, Fragment, Half, RANGES_LEN, Whole, fits_first_window, tag,
+    Building, DATAGRAM_LARGEST, Fragment, Half, RANGES_LEN, Whole, fits_first_window, tag,
 };
 use super::super::ids::{CallId, ClientId};
 use super::super::kind::{Flags, Kind};
@@ -106,10 +106,12 @@ impl Server {
     ) -> bool {
         let Some(call) = self.built_tags.get(&fragment.tag).copied() else { return false };
         let Some(it) = self.half_built.get_mut(&call) else { return false };
-        it.heard = out.now.running;
         let (complete, len) = match &mut it.body {
             Body::Building(building) => {
-                building.take(fragment);
+                // What had come before does not keep it.
+                if building.take(fragment) {
+                    it.heard = out.now.running;
+                }
                 (building.is_complete(&self.config), building.len())
             }
             Body::Whole(_) => return true,
@@ -125,7 +127,9 @@ impl Server {
 
     /// What has come of it, to where its first packet came from.
     fn send_credit(&mut self, call: CallId, attempt: u32, stalled: bool, out: &mut Effects) {
-        let further = self.config.credit_max / self.half_built.len().max(1);
+        let share = self.config.credit_max / self.half_built.len().max(1);
+        // None goes on byte by byte.
+        let further = share.max(DATAGRAM_LARGEST);
         let Some(it) = self.half_built.get_mut(&call) else { return };
         let Body::Building(building) = &mut it.body else { return };
         let (credit, body) = building.credit(further, out.room, stalled);

@@ -34,6 +34,10 @@ impl Server {
             out.note(Note::ClosedRefused);
             return self.refuse(came, Ran::Maybe, Reason::PortClosed, out);
         }
+        // No copy of it will ever be taken up, so nothing need be kept for that (R3, R32).
+        if came.packet.whole().0 > self.config.message_max {
+            return self.refuse(came, Ran::No, Reason::RequestTooBig, out);
+        }
         let begins = came.packet.flags.has(Flags::BEGINS);
         if !came.valid && (begins || self.must_show_a_token(known)) {
             return self.challenge(came, out);
