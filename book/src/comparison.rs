@@ -287,9 +287,10 @@ fn length(text: &str) -> Result<u64, String> {
 
 fn bytes(len: &Value) -> Result<String, String> {
     let len = number(len)?;
+    let is_whole = |unit: f64, part: f64| len >= unit && (len / unit / part).fract() == 0.0;
     Ok(match len {
-        len if len >= 1_048_576.0 => format!("{} MiB", len / 1_048_576.0),
-        len if len >= 1024.0 => format!("{} KiB", len / 1024.0),
+        len if is_whole(1_048_576.0, 0.5) => format!("{} MiB", len / 1_048_576.0),
+        len if is_whole(1024.0, 1.0) => format!("{} KiB", len / 1024.0),
         1.0 => "1 byte".to_owned(),
         len => format!("{len} bytes"),
     })

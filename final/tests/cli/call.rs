@@ -1,10 +1,10 @@
 //! `unavez call`: requests from everywhere, and what the exit code says.
 
-use std::fs;
+use std::fs::{self, File};
 
 use unavez::protocol::Config;
 
-use super::{Serving, run, run_with};
+use super::{Serving, run, run_with, unavez};
 
 /// A URL at which nobody listens: a port that was free a moment ago.
 fn nobody() -> String {
@@ -68,6 +68,20 @@ fn exit_codes_tell_what_is_proved() {
     serving.call(&["x", "--timeout", "200ms"]).fails(4, "unknown: no reply in time");
     serving.call(&["x", "--timeout", "200ms", "--certain"]).fails(4, "unknown: ");
     Serving::start(&["--", "yes"]).call(&["x"]).fails(4, "its reply is too long");
+}
+
+#[test]
+fn reply_that_cannot_be_written_was_a_reply() {
+    // The disk is full: it ran, so it is not as if nothing had been sent.
+    let serving = Serving::start(&["echo"]);
+    for flags in [&[][..], &["--json"]] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let words = [&["call", &*serving.url, "x"], flags].concat();
+        let done = unavez(&words).stdout(full).output().unwrap();
+        assert_eq!(done.status.code(), Some(4));
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert!(told.contains("cannot be written") && told.lines().count() == 1, "{told}");
+    }
 }
 
 #[test]

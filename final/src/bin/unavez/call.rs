@@ -26,7 +26,7 @@ Exit codes:
   1  replied, by a command that failed (see `unavez serve`)
   2  usage: nothing was sent
   3  not executed: it is proved that the service did not run, and never will for this call
-  4  unknown: the service ran once or not at all; or it ran and its reply is too long
+  4  unknown: the service ran once or not at all; or it ran, and its reply is too long or cannot be written
 
 Examples:
   unavez call unavez://127.0.0.1:7373/echo hello
@@ -84,18 +84,27 @@ pub(crate) fn run(args: &Args) -> Result {
     let began = Instant::now();
     let outcome = IpcClient::new(&site, Target::Name { at, name }).call(request);
     let took = began.elapsed();
-    match args.json {
+    let written = match args.json {
         true => {
             let mut report = report(&outcome);
             report["time_ms"] = json!(took.as_secs_f64() * 1e3);
             if !args.attach.is_set() {
                 report["sent_again"] = json!(site.counters()?.get(Note::Retransmitted));
             }
-            writeln!(stdout(), "{report}")?;
+            writeln!(stdout(), "{report}")
         }
-        false => print(&outcome)?,
-    }
-    Ok(ExitCode::from(exit_code(&outcome)))
+        false => print(&outcome),
+    };
+    Ok(ExitCode::from(match (exit_code(&outcome), written) {
+        (code, Ok(())) => code,
+        // Whoever read it had enough of it.
+        (code, Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => code,
+        (code, Err(error)) => {
+            eprintln!("error: how the call ended cannot be written: {error}");
+            // It ran, and whoever asks again asks twice.
+            code.max(if outcome.is_ok() { 4 } else { 0 })
+        }
+    }))
 }
 
 impl Args {

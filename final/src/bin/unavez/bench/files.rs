@@ -42,11 +42,11 @@ impl Files {
     }
 
     pub(super) fn write(self, report: &Report) -> Result<()> {
+        let mut rounded = serde_json::to_value(report)?;
+        round(&mut rounded);
         for json in self.json {
             let mut out = BufWriter::new(json);
-            let mut report = serde_json::to_value(report)?;
-            round(&mut report);
-            serde_json::to_writer(&mut out, &report)?;
+            serde_json::to_writer(&mut out, &rounded)?;
             writeln!(out)?;
             out.flush()?;
         }
@@ -57,7 +57,9 @@ impl Files {
         }
         let Some(figures) = self.figures else { return Ok(()) };
         let usual: Vec<String> = plot::USUAL.split(',').map(str::to_owned).collect();
-        plot::draw(report, &Contender::named(&usual)?, &figures)?;
+        // As they are drawn from the file.
+        let report: Report = serde_json::from_value(rounded)?;
+        plot::draw(&report, &Contender::named(&usual)?, &figures)?;
         writeln!(stdout(), "\nResult and figures: {}", figures.display())?;
         Ok(())
     }
