@@ -76,7 +76,7 @@ Exit codes: 0 done, 1 stopped before the end (what was done is printed), 2 usage
 at fault.
 
 Examples:
-  unavez bench --out comparison                    everything, with figures, in less than 10 minutes
+  unavez bench --out comparison                    everything, with figures, in some twelve minutes
   unavez bench --quick                             less of it, in less than a minute
   unavez bench compare a/result.json b/result.json do two runs say the same?
   unavez bench --on lan --rates 10M --losses 1%    the paper's LAN, and one that loses packets
@@ -157,7 +157,7 @@ const SIZES: [usize; 10] = [1, 16, 32, SMALL, 256, 1 << 10, 8 << 10, 64 << 10, 5
 const QUICK_SIZES: [usize; 4] = [1, SMALL, 1 << 10, 64 << 10];
 const RATES: [Option<u64>; 3] = [Some(10_000_000), Some(100_000_000), None];
 const LOSSES: [f64; 2] = [0.01, 0.05];
-/// How long all takes: some of ten minutes, and of one, is kept for machines that are slower.
+/// How long all is to take; to start and to check everything takes some minutes beyond it.
 const TIME: Duration = Duration::from_secs(330);
 const QUICK_TIME: Duration = Duration::from_secs(40);
 
