@@ -14,6 +14,7 @@ mod outbound;
 mod path;
 mod ranges;
 mod sending;
+mod slow_start;
 mod wire;
 
 use std::hash::{Hash, Hasher};

@@ -1,8 +1,8 @@
 //! The way to an address: how much may be on it at once, and in how large datagrams.
 //!
 //! Congestion control is that of RFC 9002, section 7: slow start, congestion avoidance and recovery of
-//! RFC 5681, by bytes, with the loss detection of a protocol that numbers what it sends. All messages to
-//! one address share it. The size of datagrams is found as RFC 8899 says, with fragments as probes.
+//! RFC 5681, by bytes, with the loss detection of a protocol that numbers what it sends; the first slow
+//! start ends by HyStart++ (RFC 9406). All messages to one address share it. The size of datagrams is found as RFC 8899 says, with fragments as probes.
 //!
 //! Invariant: `in_flight` is the sum of what the messages to this address have in flight.
 
@@ -13,6 +13,7 @@ use super::super::config::Config;
 use super::super::rtt::RoundTrip;
 use super::super::site::Time;
 use super::super::wire::DATAGRAM_MAX;
+use super::slow_start::SlowStart;
 use super::{FIRST_WINDOW, FRAGMENT_HEADER};
 
 /// RFC 9002, section 7.7.2: what is left of the window after a loss.
@@ -36,6 +37,7 @@ pub(crate) struct Path {
     window: usize,
     /// Below it the window doubles in a round trip.
     threshold: usize,
+    slow_start: SlowStart,
     pub(super) in_flight: usize,
     /// Losses of what was sent before are those of one congestion.
     recovers_since: Option<Time>,
@@ -68,6 +70,7 @@ impl Path {
             round_trip: RoundTrip::default(),
             window: first_window(DATAGRAM_MAX),
             threshold: usize::MAX,
+            slow_start: SlowStart::default(),
             in_flight: 0,
             recovers_since: None,
             datagram: DATAGRAM_MAX,
@@ -108,8 +111,10 @@ impl Path {
     pub(super) fn sent(&mut self, len: usize, probe: bool, now: Time, config: &Config) {
         if self.in_flight == 0 {
             self.waits_since = now;
-            if now.saturating_sub(self.heard) > self.timeout(config) {
-                // RFC 5681, section 4.1.
+            self.slow_start.begin(now);
+            let idle = now.saturating_sub(self.heard) > self.timeout(config);
+            if idle && !self.larger.is_some_and(|larger| larger.certain) {
+                // RFC 5681, section 4.1. Within the machine others have no share in the way.
                 self.window = self.window.min(first_window(self.datagram));
             }
         }
@@ -128,19 +133,31 @@ impl Path {
         self.in_flight > 0 && now.saturating_sub(self.waits_since) > self.timeout(config)
     }
 
+    /// What was asked there was answered after so long.
+    pub(super) fn sample(&mut self, round_trip: Duration) {
+        self.round_trip.sample(round_trip);
+        if let Some(part) = self.slow_start.sample(round_trip) {
+            self.end_slow_start(part);
+        }
+    }
+
     /// It came there (RFC 9002, sections 7.3.1 and 7.3.3).
-    pub(super) fn arrived(&mut self, len: usize, sent_at: Time, probe: bool) {
+    pub(super) fn arrived(&mut self, len: usize, sent_at: Time, probe: bool, now: Time) {
         let used = 2 * self.in_flight >= self.window;
         self.in_flight -= len;
         self.set_flying(probe, false);
         if probe {
             self.pass();
         }
+        if self.slow_start.arrived(sent_at, now) {
+            self.end_slow_start(1.0);
+        }
         let recovering = self.recovers_since.is_some_and(|since| sent_at <= since);
         if recovering || !used {
             return;
         }
         let grown = match self.window < self.threshold {
+            true if self.threshold == usize::MAX => self.slow_start.growth(len),
             true => len,
             false => (self.datagram * len / self.window).max(1),
         };
@@ -214,6 +231,15 @@ impl Path {
     pub(super) fn loss_delay(&self) -> Duration {
         let smoothed = self.round_trip.measured().map_or(Duration::ZERO, |(smoothed, _)| smoothed);
         (smoothed * 9 / 8).max(GRANULARITY)
+    }
+
+    /// Only the first one ends so: once there is a threshold, it is the better guess.
+    fn end_slow_start(&mut self, part: f64) {
+        if self.threshold == usize::MAX {
+            let left = (self.window as f64 * part.min(1.0)) as usize;
+            self.window = left.max(WINDOW_MIN * self.datagram);
+            self.threshold = self.window;
+        }
     }
 
     fn set_flying(&mut self, probe: bool, flying: bool) {

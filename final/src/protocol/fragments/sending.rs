@@ -175,9 +175,9 @@ impl Sending {
                 sent_at <= late && serial < credit.newest || sent_at <= later && credit.stalled;
             if self.have.cover(from, to) {
                 if serial == credit.newest {
-                    path.round_trip.sample(now.saturating_sub(sent_at));
+                    path.sample(now.saturating_sub(sent_at));
                 }
-                path.arrived(flight.len(), sent_at, probe);
+                path.arrived(flight.len(), sent_at, probe, now);
             } else if from < known_to && (overtaken || overdue) {
                 path.lost(flight.len(), sent_at, probe, now);
                 if !config.is_broken(Broken::LostStaysLost) {
