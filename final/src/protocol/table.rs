@@ -1,8 +1,10 @@
 //! The hash tables of a site: keyed anew in each, for strangers choose what is looked up in them.
 
 use std::cell::Cell;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
+
+use super::ids::CallId;
 
 /// A hash table.
 pub(crate) type Table<K, V> = HashMap<K, V, ahash::RandomState>;
@@ -29,6 +31,43 @@ impl Hasher for Number {
 
     fn write_u64(&mut self, number: u64) {
         self.0 = number;
+    }
+}
+
+/// Hash tables of calls: those of one client, which come in turn, are neighbours in memory. Where they
+/// begin, no stranger can choose, nor go far from there: its window ends.
+pub(crate) type CallTable<V> = HashMap<CallId, V, ByClient>;
+pub(crate) type CallSet = HashSet<CallId, ByClient>;
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ByClient(ahash::RandomState);
+
+impl BuildHasher for ByClient {
+    type Hasher = ClientHasher;
+
+    fn build_hasher(&self) -> ClientHasher {
+        ClientHasher { client: self.0.build_hasher(), seq: 0 }
+    }
+}
+
+/// The last number that is hashed is that of the call; all before it say whose it is.
+pub(crate) struct ClientHasher {
+    client: ahash::AHasher,
+    seq: u64,
+}
+
+impl Hasher for ClientHasher {
+    fn finish(&self) -> u64 {
+        Number(self.client.finish().wrapping_add(self.seq)).finish()
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.client.write(bytes);
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let before = std::mem::replace(&mut self.seq, number);
+        self.client.write_u64(before);
     }
 }
 
@@ -185,6 +224,7 @@ mod tests {
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
 
+    use super::super::ids::{ClientId, ClientPort};
     use super::*;
 
     /// Numbers in turn are in turn in the table, and most of those in one place are told apart.
@@ -199,6 +239,20 @@ mod tests {
         assert!((0..1000).all(|number| table[&number] == number && hash(number) & 1023 == number));
         let marks: std::collections::BTreeSet<u64> = (0..16).map(|it| hash(it) >> 57).collect();
         assert!(marks.len() > 12, "{marks:?}");
+    }
+
+    /// The calls of a client are in turn, those of another are elsewhere, and each table has them elsewhere.
+    #[test]
+    fn calls_of_a_client_are_neighbours() {
+        let hasher = ByClient::default();
+        let client = |port| ClientId { port: ClientPort(port), ..ClientId::default() };
+        let place =
+            |port, seq| hasher.hash_one(CallId { client: client(port), seq }) & (u64::MAX >> 7);
+        let away = |port, seq| place(port, seq).wrapping_sub(place(1, 1)) & (u64::MAX >> 7);
+        assert!((1..1000).all(|seq| away(1, seq) == seq - 1));
+        assert!((2..1000).all(|port| away(port, 1) > 1000 && away(port, 2) == away(port, 1) + 1));
+        let other = ByClient::default().hash_one(CallId { client: client(1), seq: 1 });
+        assert_ne!(hasher.hash_one(CallId { client: client(1), seq: 1 }), other);
     }
 
     /// A hundred thousand random uses of few keys, beside a list that is searched.

@@ -8,7 +8,7 @@ use binary_heap_plus::{BinaryHeap, MinComparator};
 
 use super::ids::{CallId, ClientId, ClientPort};
 use super::site::{Call, Time};
-use super::table::{NumberedTable, Table};
+use super::table::{CallTable, NumberedTable, Table};
 
 /// Why a timer fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,10 +53,12 @@ pub struct Timers {
     count: u64,
 }
 
-/// Most timers are those of this site's calls, which are numbered here and come in turn.
+/// Most timers are those of calls, which come in turn: of this site's, which are numbered here, and of
+/// those that are at work here.
 #[derive(Debug, Default)]
 struct Armed {
     asks: NumberedTable<Call, u32>,
+    working: CallTable<u32>,
     others: Table<Timer, u32>,
 }
 
@@ -164,6 +166,7 @@ impl Armed {
     fn has(&self, timer: Timer) -> bool {
         match timer {
             Timer::Ask(call) => self.asks.contains_key(&call),
+            Timer::Working(call) => self.working.contains_key(&call),
             other => self.others.contains_key(&other),
         }
     }
@@ -171,6 +174,7 @@ impl Armed {
     fn get_or_insert(&mut self, timer: Timer, slot: impl FnOnce() -> u32) -> u32 {
         match timer {
             Timer::Ask(call) => *self.asks.entry(call).or_insert_with(slot),
+            Timer::Working(call) => *self.working.entry(call).or_insert_with(slot),
             other => *self.others.entry(other).or_insert_with(slot),
         }
     }
@@ -178,12 +182,13 @@ impl Armed {
     fn remove(&mut self, timer: Timer) -> Option<u32> {
         match timer {
             Timer::Ask(call) => self.asks.remove(&call),
+            Timer::Working(call) => self.working.remove(&call),
             other => self.others.remove(&other),
         }
     }
 
     fn len(&self) -> usize {
-        self.asks.len() + self.others.len()
+        self.asks.len() + self.working.len() + self.others.len()
     }
 }
 

@@ -14,7 +14,7 @@ mod ports;
 mod request;
 
 use super::broken::Broken;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use super::config::Config;
@@ -24,7 +24,7 @@ use super::ids::{CallId, ClientId, Epoch, ServerId, ServerPort, SiteId};
 use super::kind::{Flags, Kind, Token};
 use super::note::Note;
 use super::site::{ProcessId, Time};
-use super::table::{LinkedTable, Table};
+use super::table::{CallSet, LinkedTable, Table};
 use super::timers::Timer;
 use super::token::Tokens;
 use super::tombstone::{Record, Tombstone};
@@ -68,7 +68,7 @@ struct Port {
     process: ProcessId,
     /// Some of these may not be queued any more.
     queue: VecDeque<CallId>,
-    serving: HashSet<CallId, ahash::RandomState>,
+    serving: CallSet,
     names: Vec<String>,
 }
 
