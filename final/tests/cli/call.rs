@@ -1,10 +1,15 @@
 //! `unavez call`: requests from everywhere, and what the exit code says.
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Child;
+use std::thread;
 
+use nix::sys::signal::Signal;
 use unavez::protocol::Config;
 
-use super::{Serving, run, run_with, unavez};
+use super::{Serving, done, run, run_with, signal, unavez};
 
 /// A URL at which nobody listens: a port that was free a moment ago.
 fn nobody() -> String {
@@ -70,6 +75,57 @@ fn exit_codes_tell_what_is_proved() {
     Serving::start(&["--", "yes"]).call(&["x"]).fails(4, "its reply is too long");
 }
 
+/// A call that a service has in hand, as it is when its command has begun.
+fn call_in_hand(serving: &Serving, begun: &Path, flags: &[&str]) -> Child {
+    let call = unavez(&[&["call", &*serving.url, "x"], flags].concat()).spawn().unwrap();
+    while !begun.exists() {
+        thread::yield_now();
+    }
+    fs::remove_file(begun).unwrap();
+    call
+}
+
+#[test]
+fn interrupted_call_is_called_off() {
+    // Ctrl-C and kill, while the service runs and while the call waits for a worker: the one says that
+    // it may have run, the other, which asks to know, that it never will (R37, R38).
+    let dir = tempfile::tempdir().unwrap();
+    let begun = dir.path().join("begun");
+    let script = format!("touch {}; sleep 3", begun.display());
+    for (by, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let serving = Serving::start(&["--workers", "1", "--", "sh", "-c", &script]);
+        let first = call_in_hand(&serving, &begun, &[]);
+        let words = ["call", &*serving.url, "y", "--certain", "--json"];
+        let second = unavez(&words).spawn().unwrap();
+        while run(&["stat", &serving.site(), "--json"]).json()["entries"]["records"] != 2 {
+            thread::yield_now();
+        }
+        signal(&second, by);
+        let second = done(second);
+        assert_eq!((second.code, &*second.err), (Some(code), ""));
+        assert_eq!(second.json()["outcome"], "not executed");
+        signal(&first, by);
+        done(first).fails(code, "unknown: called off; the service may have run");
+    }
+}
+
+#[test]
+fn second_interrupt_ends_at_once() {
+    // The server is stopped, so that nobody says what became of the call: at first it is waited for.
+    let dir = tempfile::tempdir().unwrap();
+    let begun = dir.path().join("begun");
+    let script = format!("touch {}; sleep 9", begun.display());
+    let serving = Serving::start(&["--", "sh", "-c", &script]);
+    let mut call = call_in_hand(&serving, &begun, &["--certain", "--trace"]);
+    signal(&serving.child, Signal::SIGSTOP);
+    signal(&call, Signal::SIGINT);
+    let mut trace = BufReader::new(call.stderr.take().unwrap()).lines();
+    assert!(trace.any(|line| line.unwrap().contains("ABORT")));
+    signal(&call, Signal::SIGINT);
+    assert!(trace.all(|line| !line.unwrap().contains("unknown: ")));
+    assert_eq!(call.wait().unwrap().code(), Some(130));
+}
+
 #[test]
 fn reply_that_cannot_be_written_was_a_reply() {
     // The disk is full: it ran, so it is not as if nothing had been sent.
@@ -90,7 +146,7 @@ fn expired_request_is_proved_not_to_have_run() {
     // worker, and the caller asks to know (R13, R37).
     let serving = Serving::start(&["--workers", "1", "--", "sleep", "2"]);
     let url = serving.url.clone();
-    let first = std::thread::spawn(move || run(&["call", &url, "first", "--timeout", "300ms"]));
+    let first = thread::spawn(move || run(&["call", &url, "first", "--timeout", "300ms"]));
     first.join().unwrap().fails(4, "unknown: ");
     let second = serving.call(&["second", "--timeout", "300ms", "--certain"]);
     second.fails(3, "not executed: ");

@@ -6,16 +6,18 @@ use std::io::{self, IsTerminal, Read, Write, stdout};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Receiver;
 use serde_json::{Value, json};
 use unavez::ipc::{ServiceUrl, Target};
 use unavez::protocol::Note;
-use unavez::{CallError, Conclusion, IpcClient, Options, RawMsg};
+use unavez::{CallError, Conclusion, IpcClient, MsgId, Options, RawMsg};
 
 use crate::Result;
 use crate::args::{FaultArgs, look_up, parse_period};
-use crate::net::{self, AttachArgs};
+use crate::net::{self, AttachArgs, Signalled, Stop};
 use crate::serve::unmark;
 
 /// Calls a service once and prints its reply.
@@ -27,6 +29,10 @@ Exit codes:
   2  usage: nothing was sent
   3  not executed: it is proved that the service did not run, and never will for this call
   4  unknown: the service ran once or not at all; or it ran, and its reply is too long or cannot be written
+  130, 143  called off by Ctrl-C, or by kill; a line says what is known of it
+
+Ctrl-C and kill call the call off (with --certain, it is waited for what became of it); the second
+Ctrl-C ends at once. A reply that has come by then counts.
 
 Examples:
   unavez call unavez://127.0.0.1:7373/echo hello
@@ -49,7 +55,7 @@ pub(crate) struct Args {
     /// Not before the ordered call before it; for one call alone it changes nothing
     #[arg(long)]
     ordered: bool,
-    /// If the time is over, wait a little longer to know whether the service ran
+    /// If the time is over, or at Ctrl-C, wait a second more to know whether the service ran
     #[arg(long)]
     certain: bool,
     /// Print one JSON object: how the call ended, and the reply
@@ -82,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Result {
     let body = args.body(site.config().message_max)?;
     let request = args.flag(RawMsg::new(body).timeout(args.timeout));
     let began = Instant::now();
-    let outcome = IpcClient::new(&site, Target::Name { at, name }).call(request);
+    let (outcome, signal) = ask(&IpcClient::new(&site, Target::Name { at, name }), request)?;
     let took = began.elapsed();
     let written = match args.json {
         true => {
@@ -95,7 +101,9 @@ pub(crate) fn run(args: &Args) -> Result {
         }
         false => print(&outcome),
     };
-    Ok(ExitCode::from(match (exit_code(&outcome), written) {
+    let code =
+        signal.filter(|_| outcome.is_err()).map_or(exit_code(&outcome), Signalled::exit_code);
+    Ok(ExitCode::from(match (code, written) {
         (code, Ok(())) => code,
         // Whoever read it had enough of it.
         (code, Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => code,
@@ -105,6 +113,33 @@ pub(crate) fn run(args: &Args) -> Result {
             code.max(if outcome.is_ok() { 4 } else { 0 })
         }
     }))
+}
+
+/// Calls, and calls it off when it is told to stop: then by which signal.
+fn ask(client: &IpcClient, request: RawMsg) -> Result<(Outcome, Option<Signalled>)> {
+    let stop = net::on_stop()?;
+    let id = match client.send_request(request) {
+        Ok(id) => id,
+        Err(error) => return Ok((Err(CallError::NotSent(error)), None)),
+    };
+    let (ended, end) = crossbeam_channel::bounded::<()>(0);
+    Ok(thread::scope(|scope| {
+        let watch = scope.spawn(|| watch(client, id, &stop, &end));
+        let outcome = client.receive_reply_of(id);
+        drop(ended);
+        (outcome, watch.join().expect("it does not panic"))
+    }))
+}
+
+/// Until the call has ended.
+fn watch(client: &IpcClient, id: MsgId, stop: &Stop, end: &Receiver<()>) -> Option<Signalled> {
+    crossbeam_channel::select! {
+        recv(stop.told) -> signal => {
+            let _ = client.cancel(id);
+            signal.ok()
+        }
+        recv(end) -> _ => None,
+    }
 }
 
 impl Args {

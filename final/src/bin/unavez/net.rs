@@ -1,14 +1,18 @@
 //! What the tools have in common: a site that asks, what another site says of itself, the daemon of this
 //! host, and the end.
 
+use std::ffi::c_int;
 use std::fmt::Display;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{ExitCode, exit};
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use unavez::attached;
 use unavez::observe::Observer;
 use unavez::protocol::{IpcPort, SiteReply, SiteRequest};
@@ -99,19 +103,36 @@ pub(crate) fn fail(why: impl Display) -> Result {
 
 /// Tells a tool to stop.
 pub(crate) struct Stop {
-    pub(crate) tell: Sender<()>,
+    pub(crate) tell: Sender<Signalled>,
     /// A message when it is told.
-    pub(crate) told: Receiver<()>,
+    pub(crate) told: Receiver<Signalled>,
 }
 
-/// This process is told to stop by Ctrl-C, or `kill`. The second time it stops at once.
+/// By which signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Signalled(pub(crate) c_int);
+
+impl Signalled {
+    /// What a shell says of a program that such a signal has ended: 130, or 143.
+    pub(crate) fn exit_code(self) -> u8 {
+        128 + self.0 as u8
+    }
+}
+
+/// From now on this process is told to stop by Ctrl-C, or `kill`. The second time it stops at once.
 pub(crate) fn on_stop() -> Result<Stop> {
     let (tell, told) = crossbeam_channel::bounded(1);
     let signalled = tell.clone();
-    ctrlc::set_handler(move || {
-        if signalled.try_send(()).is_err() {
-            std::process::exit(130);
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    thread::spawn(move || {
+        let mut stops = false;
+        for signal in signals.forever().map(Signalled) {
+            if stops {
+                exit(signal.exit_code().into());
+            }
+            stops = true;
+            let _ = signalled.try_send(signal);
         }
-    })?;
+    });
     Ok(Stop { tell, told })
 }

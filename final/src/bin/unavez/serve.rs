@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use bytes::Bytes;
+use signal_hook::consts::SIGTERM;
 use unavez::protocol::Config;
 use unavez::{IpcServer, Options, Site};
 
 use crate::Result;
 use crate::args::{FaultArgs, parse_address, parse_name};
 use crate::bank::Bank;
-use crate::net::{self, AttachArgs};
+use crate::net::{self, AttachArgs, Signalled};
 
 /// What a reply begins with when the command that made it did not exit with 0: then come the words
 /// `exit 1` or `signal 9`, a newline, and what the command wrote. A reply of an orderly end that
@@ -110,7 +111,7 @@ pub(crate) fn run(args: Args) -> Result {
         let tell = stop.tell.clone();
         thread::spawn(move || {
             let _ = io::copy(&mut io::stdin(), &mut io::sink());
-            let _ = tell.try_send(());
+            let _ = tell.try_send(Signalled(SIGTERM));
         });
     }
     let link = args.faults.link();
