@@ -1,11 +1,13 @@
 //! `unavez ping` and `unavez stat`: what is seen of a running site.
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use unavez::protocol::Note;
+use unavez::protocol::{DATAGRAM_MAX, Note, packets};
 
-use super::{Serving, exposition, run, signal, unavez};
+use super::{Serving, done, exposition, run, signal, unavez};
 
 #[test]
 fn ping_says_what_ping_says() {
@@ -64,6 +66,28 @@ fn interrupted_ping_prints_its_statistics() {
     out.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("1 pings sent, 1 answered"), "{rest}");
     assert_eq!(ping.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn pings_do_not_wait_for_each_other() {
+    // Nobody answers: the third leaves long before the first is lost, and at Ctrl-C none has ended.
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("unavez://{}", nobody.local_addr().unwrap());
+    let words = ["ping", &url, "-i", "10ms", "-W", "60s", "--json"];
+    let ping = unavez(&words).spawn().unwrap();
+    nobody.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut pings = HashSet::new();
+    while pings.len() < 3 {
+        let mut datagram = [0; DATAGRAM_MAX];
+        let len = nobody.recv(&mut datagram).unwrap();
+        pings.extend(packets(&datagram[..len]).map(|packet| packet.unwrap().seq));
+    }
+    signal(&ping, Signal::SIGINT);
+    let done = done(ping);
+    assert_eq!((done.code, &*done.err), (Some(1), ""));
+    let report = done.json();
+    assert!(report["sent"].as_u64().unwrap() >= 3, "{report}");
+    assert_eq!((&report["open"], &report["loss_percent"]), (&report["sent"], &0.0.into()));
 }
 
 #[test]

@@ -33,12 +33,19 @@ pub(crate) fn ask(
     request: &SiteRequest,
     patience: Duration,
 ) -> std::result::Result<SiteReply, String> {
-    let request = RawMsg::new(request.encode()).idempotent().timeout(patience);
-    let reply = IpcClient::new(site, IpcPort::site_at(at)).call(request).map_err(|error| {
-        // No service is asked, so nobody cares whether it ran.
-        error.to_string().split(';').next().unwrap_or_default().to_string()
-    })?;
+    let client = IpcClient::new(site, IpcPort::site_at(at));
+    let reply = client.call(question(request, patience)).map_err(|error| why(&error))?;
     Ok(SiteReply::decode(reply.body()).unwrap_or(SiteReply::Malformed))
+}
+
+/// What a site is asked about itself.
+pub(crate) fn question(request: &SiteRequest, patience: Duration) -> RawMsg {
+    RawMsg::new(request.encode()).idempotent().timeout(patience)
+}
+
+/// Why there is no answer. No service was asked, so nobody cares whether it ran.
+pub(crate) fn why(error: &dyn Display) -> String {
+    error.to_string().split(';').next().unwrap_or_default().to_string()
 }
 
 /// Which daemon of this host.

@@ -1,15 +1,17 @@
 //! Round trips to a site, with statistics as people know them from ping(8).
 
+use std::collections::HashMap;
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::Receiver;
 use serde_json::json;
-use unavez::protocol::{Note, SiteReply, SiteRequest};
-use unavez::{Options, Site};
+use unavez::protocol::{IpcPort, Note, SiteReply, SiteRequest};
+use unavez::{IpcClient, MsgId, Options};
 
 use crate::args::{FaultArgs, SiteUrl, parse_period};
 use crate::{Result, net};
@@ -21,6 +23,7 @@ const BODY_LEN: usize = 56;
 ///
 /// The site answers by itself; no service runs. If the URL names a service, ping says first whether
 /// it is there. A ping that got lost is sent again, and takes longer; lost is what was never answered.
+/// The next ping does not wait for the one before it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes: 0 there were replies, 1 there were none, or no such service, 2 usage.
@@ -47,11 +50,12 @@ pub(crate) struct Args {
     faults: FaultArgs,
 }
 
-/// How a ping ended.
+/// How a ping ended, and when.
 struct Pong {
-    seq: u64,
-    /// How long it took, or why there is no answer.
-    end: std::result::Result<Duration, String>,
+    id: MsgId,
+    at: Instant,
+    /// Why there is no answer.
+    end: std::result::Result<(), String>,
 }
 
 pub(crate) fn run(args: Args) -> Result {
@@ -71,50 +75,50 @@ pub(crate) fn run(args: Args) -> Result {
 
     let began = Instant::now();
     let mut trips = Trips::default();
-    let (pongs, enough) = start(site.clone(), to, &args);
-    loop {
+    let client = Arc::new(IpcClient::new(&site, IpcPort::site_at(to)));
+    let pongs = hear(client.clone());
+    let left = |trips: &Trips| args.count.is_none_or(|count| trips.sent < count);
+    let mut next = crossbeam_channel::after(Duration::ZERO);
+    while left(&trips) || !trips.open.is_empty() {
         crossbeam_channel::select! {
             recv(stop.told) -> _ => break,
-            recv(pongs) -> pong => match pong {
-                Ok(pong) => trips.count(&pong, to, args.json)?,
-                Err(_) => break,
-            },
+            recv(pongs) -> pong => trips.count(&pong?, to, args.json)?,
+            recv(next) -> _ => {
+                if trips.sent == 0 {
+                    next = crossbeam_channel::tick(args.interval);
+                }
+                trips.send(&client, args.timeout)?;
+                if !left(&trips) {
+                    next = crossbeam_channel::never();
+                }
+            }
         }
     }
-    drop(enough);
     let again = site.counters()?.get(Note::Retransmitted);
     trips.print(&args, began.elapsed(), again)?;
     Ok(ExitCode::from(u8::from(trips.rtts.is_empty())))
 }
 
-/// Pings by a thread of its own, so that Ctrl-C need not wait for an answer; until the sender that it
-/// gives is dropped.
-fn start(site: Site, to: SocketAddr, args: &Args) -> (Receiver<Pong>, Sender<()>) {
+/// Hears by a thread of its own, so that neither the next ping nor Ctrl-C need wait for an answer.
+fn hear(client: Arc<IpcClient>) -> Receiver<Pong> {
     let (pong, pongs) = crossbeam_channel::unbounded();
-    let (enough, is_enough) = crossbeam_channel::bounded(0);
-    let (interval, timeout, count) = (args.interval, args.timeout, args.count.unwrap_or(u64::MAX));
     thread::spawn(move || {
-        let body: Vec<u8> = (0..BODY_LEN as u8).collect();
-        for seq in 1..=count {
-            let began = Instant::now();
-            let end = net::ask(&site, to, &SiteRequest::Ping(body.clone()), timeout);
-            let end = end.map(|_| began.elapsed());
-            if pong.send(Pong { seq, end }).is_err() || seq == count {
-                return;
-            }
-            let wait = interval.saturating_sub(began.elapsed());
-            if is_enough.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+        while let Ok((id, end)) = client.receive_reply() {
+            let (at, end) = (Instant::now(), end.map(drop).map_err(|error| net::why(&error)));
+            if pong.send(Pong { id, at, end }).is_err() {
                 return;
             }
         }
     });
-    (pongs, enough)
+    pongs
 }
 
 /// What came of the pings so far.
 #[derive(Debug, Default)]
 struct Trips {
     sent: u64,
+    /// Which of them each open one is, and when it was sent.
+    open: HashMap<MsgId, (u64, Instant)>,
     /// In milliseconds.
     rtts: Vec<f64>,
 }
@@ -129,15 +133,24 @@ struct Summary {
 }
 
 impl Trips {
-    fn count(&mut self, pong: &Pong, to: SocketAddr, quiet: bool) -> Result<()> {
+    fn send(&mut self, client: &IpcClient, patience: Duration) -> Result<()> {
+        let body = (0..BODY_LEN as u8).collect();
+        let at = Instant::now();
+        let id = client.send_request(net::question(&SiteRequest::Ping(body), patience))?;
         self.sent += 1;
+        self.open.insert(id, (self.sent, at));
+        Ok(())
+    }
+
+    fn count(&mut self, pong: &Pong, to: SocketAddr, quiet: bool) -> Result<()> {
+        let Some((seq, sent_at)) = self.open.remove(&pong.id) else { return Ok(()) };
         let line = match &pong.end {
-            Ok(took) => {
-                let ms = took.as_secs_f64() * 1e3;
+            Ok(()) => {
+                let ms = (pong.at - sent_at).as_secs_f64() * 1e3;
                 self.rtts.push(ms);
-                format!("{BODY_LEN} bytes from {to}: seq={} time={ms:.3} ms", pong.seq)
+                format!("{BODY_LEN} bytes from {to}: seq={seq} time={ms:.3} ms")
             }
-            Err(why) => format!("no answer from {to}: seq={} ({why})", pong.seq),
+            Err(why) => format!("no answer from {to}: seq={seq} ({why})"),
         };
         if !quiet {
             writeln!(stdout(), "{line}")?;
@@ -145,8 +158,10 @@ impl Trips {
         Ok(())
     }
 
+    /// In percent of those that have ended.
     fn lost(&self) -> f64 {
-        100.0 * (self.sent - self.rtts.len() as u64) as f64 / self.sent.max(1) as f64
+        let ended = self.sent - self.open.len() as u64;
+        100.0 * (ended - self.rtts.len() as u64) as f64 / ended.max(1) as f64
     }
 
     fn summary(&self) -> Option<Summary> {
@@ -161,21 +176,24 @@ impl Trips {
 
     fn print(&self, args: &Args, took: Duration, again: u64) -> Result<()> {
         let (sent, replies, lost, ms) = (self.sent, self.rtts.len(), self.lost(), took.as_millis());
+        let open = self.open.len();
         let mut out = stdout();
         if args.json {
             let rtt = self.summary().map(
                 |s| json!({ "min_ms": s.min, "avg_ms": s.avg, "max_ms": s.max, "mdev_ms": s.mdev }),
             );
             let report = json!({
-                "url": args.url.to_string(), "sent": sent, "replies": replies, "loss_percent": lost,
+                "url": args.url.to_string(), "sent": sent, "replies": replies, "open": open,
+                "loss_percent": lost,
                 "sent_again": again, "time_ms": ms as u64, "rtt": rtt, "rtts_ms": self.rtts,
             });
             return Ok(writeln!(out, "{report}")?);
         }
         writeln!(out, "\n--- {} ping statistics ---", args.url)?;
+        let awaited = if open > 0 { format!(", {open} still awaited") } else { String::new() };
         writeln!(
             out,
-            "{sent} pings sent, {replies} answered, {lost:.0}% lost, {again} sent again, time {ms} ms"
+            "{sent} pings sent, {replies} answered, {lost:.0}% lost{awaited}, {again} sent again, time {ms} ms"
         )?;
         if let Some(Summary { min, avg, max, mdev }) = self.summary() {
             writeln!(out, "rtt min/avg/max/mdev = {min:.3}/{avg:.3}/{max:.3}/{mdev:.3} ms")?;
@@ -191,7 +209,7 @@ mod tests {
     #[test]
     fn statistics_are_those_of_ping() {
         // Four pings, one of them lost; the deviation is that of the whole, not of a sample.
-        let trips = Trips { sent: 4, rtts: vec![1.0, 2.0, 3.0] };
+        let trips = Trips { sent: 4, rtts: vec![1.0, 2.0, 3.0], ..Trips::default() };
         let Summary { min, avg, max, mdev } = trips.summary().unwrap();
         assert_eq!((min, avg, max), (1.0, 2.0, 3.0));
         assert!((mdev - (2.0_f64 / 3.0).sqrt()).abs() < 1e-12);
@@ -201,8 +219,8 @@ mod tests {
     #[test]
     fn no_reply_has_no_statistics() {
         // All lost, and none sent.
-        assert_eq!(Trips { sent: 2, rtts: vec![] }.summary(), None);
-        assert_eq!(Trips { sent: 2, rtts: vec![] }.lost(), 100.0);
+        assert_eq!(Trips { sent: 2, ..Trips::default() }.summary(), None);
+        assert_eq!(Trips { sent: 2, ..Trips::default() }.lost(), 100.0);
         assert_eq!(Trips::default().lost(), 0.0);
     }
 }
