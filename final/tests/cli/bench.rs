@@ -258,6 +258,7 @@ fn is_alive(pid: u32) -> bool {
 fn mistakes_are_said_before_the_work() {
     // Each is refused at once, and says what is allowed.
     for (line, part) in [
+        ("bench plott", "allowed: plot, compare"),
         ("bench --sizes 0", "a size is from 1 to 16M: 64, 1k (1,024 bytes) or 3.5M"),
         ("bench --sizes 1,big", "a size is from 1 to 16M"),
         ("bench --filter sctp", "allowed is a part of: udp, udp-batch, tcp-each"),

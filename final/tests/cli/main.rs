@@ -143,6 +143,9 @@ fn mistakes_are_said_in_one_line() {
     for (line, part) in [
         ("srve", "allowed: serve, call, ping, stat, ps, trace, demo, "),
         ("serve", "allowed: echo, bank, or -- COMMAND"),
+        ("serve ech", "allowed: echo, bank, or -- COMMAND ARGS"),
+        ("serve --attach d/sock echo", "is --attach=d/sock meant?"),
+        ("call --attach d/sock unavez://127.0.0.1:7373/echo x", "is --attach=d/sock meant?"),
         ("serve --listen 7373 echo", "IP:PORT"),
         ("serve --workers 0 echo", "1..=1024"),
         ("serve --loss 3 echo", "from 0% to 100%"),

@@ -1,12 +1,9 @@
-//! What the command lines of all tools share: what values look like, and errors in one line.
+//! What the command lines of all tools share: what values look like.
 
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::CommandFactory;
-use clap::error::{ContextKind, ErrorKind};
 use unavez::ipc::{ServiceUrl, Target, TargetError};
 use unavez::link::Link;
 
@@ -155,39 +152,6 @@ impl<const PERCENT: u8> FaultArgs<PERCENT> {
 
 const fn percent(number: u8) -> &'static str {
     if number == 0 { "0%" } else { "10%" }
-}
-
-/// What is wrong with a command line, and what would be allowed, in one line.
-pub(crate) fn one_line<C: CommandFactory>(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let what: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
-    let mut what = what.join(" ").replace("invalid digit found in string", "not a whole number");
-    if let Some(similar) = error.context().find(|(kind, _)| *kind == ContextKind::SuggestedArg) {
-        let _ = write!(what, "; is {} meant?", similar.1);
-    } else if error.kind() == ErrorKind::UnknownArgument {
-        let flags = flags::<C>(std::env::args());
-        let _ = write!(what, "; allowed: {}", flags.join(", "));
-    } else if matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::MissingSubcommand) {
-        let command = C::command();
-        let all = command.get_subcommands().filter(|one| !one.is_hide_set());
-        let names: Vec<&str> = all.map(clap::Command::get_name).collect();
-        let _ = write!(what, "; allowed: {}", names.join(", "));
-    }
-    what
-}
-
-/// The flags of the subcommand that these words name.
-fn flags<C: CommandFactory>(words: impl Iterator<Item = String>) -> Vec<String> {
-    let root = C::command();
-    let mut command = &root;
-    for word in words.skip(1) {
-        command = command.find_subcommand(&word).unwrap_or(command);
-    }
-    let flags = command.get_arguments().filter(|arg| !arg.is_hide_set());
-    let mut flags: Vec<String> =
-        flags.filter_map(|arg| arg.get_long()).map(|flag| format!("--{flag}")).collect();
-    flags.push("--help".into());
-    flags
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ mod bank;
 #[cfg(feature = "bench")]
 mod bench;
 mod call;
+#[path = "../common/mod.rs"]
+mod common;
 mod demo;
 mod net;
 mod pages;
@@ -21,7 +23,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use common::command_line;
 
 /// Exactly-once request and reply over UDP.
 ///
@@ -73,9 +75,9 @@ enum Command {
 type Result<T = ExitCode> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match command_line::parse::<Cli>() {
         Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+        Err(code) => return code,
     };
     let done = match cli.command {
         Command::Serve(args) => serve::run(args),
@@ -101,22 +103,4 @@ fn main() -> ExitCode {
         eprintln!("error: {error}");
         ExitCode::from(2)
     })
-}
-
-fn refuse(error: &clap::Error) -> ExitCode {
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // Whoever reads it may stop before its end.
-            let _ = error.print();
-            ExitCode::SUCCESS
-        }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = error.print();
-            ExitCode::from(2)
-        }
-        _ => {
-            eprintln!("{}", args::one_line::<Cli>(error));
-            ExitCode::from(2)
-        }
-    }
 }

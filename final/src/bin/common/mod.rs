@@ -1,0 +1,3 @@
+//! What the command lines of both programs share.
+
+pub(crate) mod command_line;
