@@ -37,5 +37,10 @@ fn manual_has_a_page_for_each_command() {
     for page in ["unavez", "unavez-serve", "unavez-serve-bank", "unavez-call", "unavez-demo"] {
         let text = fs::read_to_string(dir.path().join(format!("{page}.1"))).unwrap();
         assert!(text.contains(".SH NAME"), "{page}");
+        assert!(!text.contains("EXTRA") && !text.contains("help(1)"), "{page}");
     }
+    let call = fs::read_to_string(dir.path().join("unavez-call.1")).unwrap();
+    assert!(call.contains(".SH EXAMPLES\n"), "{call}");
+    let status = call.split(".SH ").find(|it| it.starts_with("EXIT STATUS\n")).unwrap();
+    assert!(status.contains("0  replied") && !status.contains("Exit codes"), "{status}");
 }

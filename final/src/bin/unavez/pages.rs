@@ -1,13 +1,18 @@
 //! Completions for shells, and manual pages.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::fs;
+use std::io::{self, Write, stdout};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::Result;
+use crate::common::pages;
+
+/// User commands.
+const SECTION: &str = "1";
 
 /// Prints completions for a shell.
 #[derive(Debug, clap::Args)]
@@ -32,18 +37,27 @@ pub(crate) struct ManArgs {
 }
 
 pub(crate) fn completions<C: CommandFactory>(args: &CompletionsArgs) -> Result {
-    // Collected first: the generator would panic on a reader that leaves.
-    let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut C::command(), "unavez", &mut text);
-    io::stdout().write_all(&text)?;
+    stdout().write_all(&pages::completions(&mut C::command(), args.shell))?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn man<C: CommandFactory>(args: &ManArgs) -> Result {
+    // Each has the word "help", but none is one.
+    let mut command = C::command().disable_help_subcommand(true);
+    command.build();
     match &args.dir {
-        Some(dir) => clap_mangen::generate_to(C::command(), dir)
-            .map_err(|error| format!("{}: {error}", dir.display()))?,
-        None => clap_mangen::Man::new(C::command()).render(&mut io::stdout())?,
+        Some(dir) => {
+            write_all(&command, dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        }
+        None => stdout().write_all(&pages::page(&command, SECTION)?.1)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page of this command, and those of its subcommands.
+fn write_all(command: &Command, dir: &Path) -> io::Result<()> {
+    let (name, page) = pages::page(command, SECTION)?;
+    fs::write(dir.join(name), page)?;
+    let mut shown = command.get_subcommands().filter(|one| !one.is_hide_set());
+    shown.try_for_each(|one| write_all(one, dir))
 }
