@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
@@ -56,6 +57,7 @@ fn one_daemon_at_one_place() {
     assert!(place.fails(&[]).contains("another site uses it"));
     let said = fails(other.command_at(&place.socket(), &[]));
     assert!(said.contains("another daemon listens there"), "{said}");
+    assert!(said.ends_with("; see --listen, --state and --socket\n"), "{said}");
 }
 
 /// What it is told and does not understand is an error that names it.
@@ -66,5 +68,36 @@ fn a_wrong_setting_is_an_error() {
     fs::write(&file, "lisen = \"127.0.0.1:0\"").unwrap();
     assert!(place.fails(&["--config", file.to_str().unwrap()]).contains("lisen"));
     assert!(place.fails(&["--allow-user", "no such user"]).contains("no such user"));
-    assert!(place.fails(&["--log", "loud"]).contains("loud"));
+    assert!(place.fails(&["--config", "/nowhere"]).contains("/nowhere: "));
+    for (flags, allowed) in [
+        (&["--log", "loud"][..], "a level is error, warn, info, debug or trace"),
+        (&["--listne", "x"], "is --listen meant?"),
+        (&["--frob"], "allowed: --config, --listen, "),
+        (&["start"], "allowed: --config, --listen, "),
+        (&["--advertise", "7373"], "an address is IP:PORT"),
+        (&["--message-max", "2GiB"], "at least 1072 bytes and at most 1 GiB"),
+        (&["--man", "--lan"], "cannot be used with"),
+        (&["--completions", "tcsh"], "possible values: bash"),
+    ] {
+        let said = place.fails(flags);
+        assert!(said.contains(allowed) && said.lines().count() == 1, "{said}");
+    }
+}
+
+/// Its manual and the completions of its flags are printed, and nothing is started.
+#[test]
+fn it_explains_itself() {
+    let print = |words: &[&str]| {
+        let done = Command::new(env!("CARGO_BIN_EXE_unavezd")).args(words).output().unwrap();
+        assert_eq!((done.status.code(), done.stderr.len()), (Some(0), 0));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let manual = print(&["--man"]);
+    assert!(manual.contains(".TH unavezd 8 ") && !manual.contains("EXTRA"), "{manual}");
+    for heading in ["NAME", "SYNOPSIS", "OPTIONS", "FILES", "EXIT STATUS", "EXAMPLES"] {
+        assert!(manual.contains(&format!(".SH {heading}\n")), "{heading}: {manual}");
+    }
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        assert!(print(&["--completions", shell]).contains("message-max"), "{shell}");
+    }
 }

@@ -1,5 +1,7 @@
 //! The daemon: `unavezd --help`.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod settings;
 
 use std::error::Error;
@@ -7,7 +9,7 @@ use std::io::{self, Write};
 use std::process::{ExitCode, abort};
 use std::{panic, thread};
 
-use clap::Parser;
+use common::command_line;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use tracing::info;
@@ -16,12 +18,28 @@ use unavez::daemon::Daemon;
 use settings::{Cli, Settings};
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let cli = match command_line::parse::<Cli>() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let done = match cli.page() {
+        Some(page) => page.and_then(|page| print(&page)).map_err(Into::into),
+        None => run(cli),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// Whoever reads it may have enough before its end.
+fn print(page: &[u8]) -> io::Result<()> {
+    match io::stdout().write_all(page) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 
@@ -37,7 +55,8 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     die_of_panics();
     raise_limit();
 
-    let daemon = Daemon::start(options)?;
+    let daemon = Daemon::start(options)
+        .map_err(|error| format!("{error}; see --listen, --state and --socket"))?;
     info!(id = %daemon.id(), epoch = %daemon.epoch(), "started");
     let (address, socket) = (daemon.address(), daemon.socket().display().to_string());
     // Whoever started it may have stopped to read.

@@ -3,24 +3,28 @@
 //! Invariant: a flag counts more than the file, and the file more than what is usual; what is not
 //! understood is an error that names it.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::{env, fs};
+use std::{env, fs, io};
 
 use bytesize::ByteSize;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use nix::unistd::{Group, Uid, User};
 use serde::Deserialize;
+use serde::de::{self, Deserializer};
 use tracing::Level;
 use unavez::daemon::Options;
 use unavez::protocol::{BODY_MAX, Config, MESSAGE_LARGEST};
+
+use crate::common::pages;
 
 /// The communication server of this host: exactly-once request and reply over UDP for its processes.
 ///
 /// It runs until it gets SIGTERM or SIGINT. Processes find it by its socket.
 #[derive(Debug, Parser)]
-#[command(name = "unavezd", version, after_help = FILE)]
+#[command(name = "unavezd", version, after_help = MORE)]
 pub(crate) struct Cli {
     /// A file with settings in TOML; see below
     #[arg(long, value_name = "FILE")]
@@ -62,12 +66,18 @@ pub(crate) struct Cli {
     lan: bool,
     /// What is said on the standard error stream: error, warn, info, debug or trace (every packet)
     /// [default: info]
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
     log: Option<Level>,
+    /// Print the manual page
+    #[arg(long, exclusive = true)]
+    man: bool,
+    /// Print completions for a shell
+    #[arg(long, value_name = "SHELL", exclusive = true)]
+    completions: Option<Shell>,
 }
 
-const FILE: &str = "\
-A file of settings, with what is usual:
+const MORE: &str = "\
+A file of settings:
   listen = \"0.0.0.0:7373\"
   # advertise = \"192.0.2.1:7373\"
   # state = \"/var/lib/unavez\"
@@ -81,24 +91,44 @@ A file of settings, with what is usual:
   lan = false
   log = \"info\"
 
-Exit codes: 0 stopped by a signal, 2 it could not start.";
+What stands there is usual. A flag counts more than the file.
+
+When it is ready it prints one line: where it listens, and its socket. SIGTERM, SIGINT and SIGHUP stop
+it in order. `unavez ps`, `unavez stat` and `unavez trace` show what happens in it.
+
+Exit codes: 0 stopped by a signal, 2 it could not start.
+
+Examples:
+  unavezd --listen 127.0.0.1:7373                   to try it: for this machine only
+  unavez serve --attach --name upper -- tr a-z A-Z  a service of it
+  unavezd --listen 192.0.2.1:7373 --allow-group users
+  unavezd --config /etc/unavez/unavezd.toml
+  unavezd --man | man -l -
+  unavezd --completions bash > ~/.local/share/bash-completion/completions/unavezd";
 
 /// The file. What is not in it is as usual.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct File {
+    #[serde(deserialize_with = "an_address")]
     listen: Option<SocketAddr>,
+    #[serde(deserialize_with = "an_address")]
     advertise: Option<SocketAddr>,
     state: Option<PathBuf>,
     socket: Option<PathBuf>,
     allow_users: Vec<String>,
     allow_groups: Vec<String>,
+    #[serde(deserialize_with = "a_count")]
     processes_max: Option<usize>,
+    #[serde(deserialize_with = "a_message_size")]
     message_max: Option<ByteSize>,
+    #[serde(deserialize_with = "a_size")]
     process_bytes_max: Option<ByteSize>,
+    #[serde(deserialize_with = "a_size")]
     bytes_max: Option<ByteSize>,
     lan: bool,
-    log: Option<String>,
+    #[serde(deserialize_with = "a_level")]
+    log: Option<Level>,
 }
 
 /// What counts in the end.
@@ -109,23 +139,29 @@ pub(crate) struct Settings {
 }
 
 impl Cli {
+    /// What is to be printed, if nothing else is wanted.
+    pub(crate) fn page(&self) -> Option<io::Result<Vec<u8>>> {
+        let mut command = Cli::command();
+        command.build();
+        match (self.man, self.completions) {
+            // An administrator's program.
+            (true, _) => Some(pages::page(&command, "8").map(|(_, page)| page)),
+            (_, Some(shell)) => Some(Ok(pages::completions(&mut command, shell))),
+            _ => None,
+        }
+    }
+
     /// Reads the file, too.
     pub(crate) fn settings(self) -> Result<Settings, String> {
         let file = self.config.as_deref().map_or(Ok(File::default()), File::read)?;
         let state = self.state.or(file.state).or_else(usual_state);
         let state = state.ok_or("there is no home to keep its state in; see --state")?;
         let usual = Options::new(state);
-        let log = match (self.log, file.log) {
-            (Some(level), _) => level,
-            (None, Some(text)) => {
-                Level::from_str(&text).map_err(|_| format!("\"{text}\" is no level; see --help"))?
-            }
-            (None, None) => Level::INFO,
-        };
+        let log = self.log.or(file.log).unwrap_or(Level::INFO);
         let processes_max = self.processes_max.or(file.processes_max);
         let config = if self.lan || file.lan { Config::lan() } else { usual.config };
         let message_max = self.message_max.or(file.message_max).map(bytes);
-        let message_max = checked(message_max.unwrap_or(config.message_max))?;
+        let message_max = message_max.unwrap_or(config.message_max);
         let process_bytes_max = self.process_bytes_max.or(file.process_bytes_max).map(bytes);
         let process_bytes_max = process_bytes_max.unwrap_or(usual.process_bytes_max);
         let bytes_max = self.bytes_max.or(file.bytes_max).map(bytes);
@@ -147,10 +183,54 @@ impl Cli {
 
 impl File {
     fn read(path: &Path) -> Result<File, String> {
-        let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
-        toml::from_str(&text).map_err(|error| wrong(&error))
+        let name = path.display();
+        let text = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
+        toml::from_str(&text).map_err(|error| {
+            let before = text.get(..error.span().map_or(0, |at| at.start)).unwrap_or_default();
+            let at = before.matches('\n').count();
+            let line = text.lines().nth(at).unwrap_or_default().trim();
+            let why = error.message().replace('\n', " ");
+            format!("{name}, line {}: \"{line}\": {why}", at + 1)
+        })
     }
+}
+
+/// A setting of the file is understood as a flag is.
+fn said<'de, D: Deserializer<'de>, T, E: Display>(
+    from: D,
+    read: fn(&str) -> Result<T, E>,
+) -> Result<Option<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a number or a text is wanted")]
+    enum Said {
+        Number(i64),
+        Text(String),
+    }
+    let text = match Said::deserialize(from)? {
+        Said::Number(number) => number.to_string(),
+        Said::Text(text) => text,
+    };
+    read(&text).map(Some).map_err(de::Error::custom)
+}
+
+fn an_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    said(from, address)
+}
+
+fn a_count<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
+    said(from, at_least_one)
+}
+
+fn a_message_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ByteSize>, D::Error> {
+    said(from, message_size)
+}
+
+fn a_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ByteSize>, D::Error> {
+    said(from, size)
+}
+
+fn a_level<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Level>, D::Error> {
+    said(from, level)
 }
 
 fn usual_state() -> Option<PathBuf> {
@@ -173,7 +253,8 @@ fn numbers(
 ) -> Result<Vec<u32>, String> {
     let number = |name: &String| {
         let number = name.parse().ok().or_else(|| find(name));
-        number.ok_or_else(|| format!("there is no {what} \"{name}\" here"))
+        number
+            .ok_or_else(|| format!("there is no {what} \"{name}\" here; allowed: a name or number"))
     };
     names.iter().map(number).collect()
 }
@@ -191,19 +272,19 @@ fn size(text: &str) -> Result<ByteSize, &'static str> {
     text.parse().map_err(|_| "a size is a number of bytes, or one with a unit: 64 MiB, 10 MB")
 }
 
+/// What is the longest message is not any number.
 fn message_size(text: &str) -> Result<ByteSize, String> {
     let size = size(text)?;
-    checked(bytes(size)).map(|_| size)
+    match (BODY_MAX..=MESSAGE_LARGEST).contains(&bytes(size)) {
+        true => Ok(size),
+        false => {
+            Err(format!("the longest message has at least {BODY_MAX} bytes and at most 1 GiB"))
+        }
+    }
 }
 
-/// What is the longest message is not any number.
-fn checked(message_max: usize) -> Result<usize, String> {
-    let allowed = BODY_MAX..=MESSAGE_LARGEST;
-    let least = "the longest message has at least";
-    match allowed.contains(&message_max) {
-        true => Ok(message_max),
-        false => Err(format!("{least} {BODY_MAX} bytes and at most 1 GiB")),
-    }
+fn level(text: &str) -> Result<Level, &'static str> {
+    text.parse().map_err(|_| "a level is error, warn, info, debug or trace")
 }
 
 fn bytes(size: ByteSize) -> usize {
@@ -229,7 +310,8 @@ mod tests {
     /// The settings of the help are what is usual.
     #[test]
     fn the_file_in_the_help_is_usual() {
-        let text = FILE.lines().filter_map(|line| line.strip_prefix("  "));
+        let file = MORE.split("\n\n").next().unwrap();
+        let text = file.lines().filter_map(|line| line.strip_prefix("  "));
         let text: Vec<&str> = text.collect();
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("unavezd.toml");
@@ -276,16 +358,23 @@ mod tests {
     fn a_wrong_setting_is_named() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("unavezd.toml");
-        for (text, named) in
-            [("port = 7", "port"), ("log = \"loud\"", "loud"), ("listen", "listen")]
-        {
-            fs::write(&path, text).unwrap();
+        let size = "a size is a number of bytes, or one with a unit: 64 MiB, 10 MB";
+        for (text, allowed) in [
+            ("port = 7", "expected one of `listen`, `advertise`,"),
+            ("log = \"loud\"", "a level is error, warn, info, debug or trace"),
+            ("listen", "expected `=`"),
+            ("listen = \"x\"", "an address is IP:PORT, like 0.0.0.0:7373"),
+            ("processes-max = 0", "it is a number from 1"),
+            ("message-max = \"2 GiB\"", "at least 1072 bytes and at most 1 GiB"),
+            ("message-max = 10", "at least 1072 bytes and at most 1 GiB"),
+            ("process-bytes-max = \"much\"", size),
+            ("bytes-max = -1", size),
+        ] {
+            fs::write(&path, format!("lan = true\n{text}")).unwrap();
             let told = settings(&["--config", path.to_str().unwrap()]).unwrap_err();
-            assert!(told.contains(named), "{told}");
-        }
-        for text in ["message-max = \"2 GiB\"", "message-max = 10", "bytes-max = \"much\""] {
-            fs::write(&path, text).unwrap();
-            assert!(settings(&["--config", path.to_str().unwrap()]).is_err(), "{text}");
+            let named = format!("unavezd.toml, line 2: \"{text}\": ");
+            assert!(told.contains(&named) && told.contains(allowed), "{told}");
+            assert_eq!(told.lines().count(), 1);
         }
         let told = settings(&["--allow-user", "nobody of that name"]).unwrap_err();
         assert!(told.contains("nobody of that name"), "{told}");
