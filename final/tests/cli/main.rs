@@ -144,6 +144,8 @@ fn mistakes_are_said_in_one_line() {
         ("srve", "allowed: serve, call, ping, stat, ps, trace, demo, "),
         ("serve", "allowed: echo, bank, or -- COMMAND"),
         ("serve ech", "allowed: echo, bank, or -- COMMAND ARGS"),
+        ("serve -- nosuchcmd", "nosuchcmd: no such program in $PATH"),
+        ("serve -- /etc/passwd", "/etc/passwd: not a program that may be run"),
         ("serve --attach d/sock echo", "is --attach=d/sock meant?"),
         ("call --attach d/sock unavez://127.0.0.1:7373/echo x", "is --attach=d/sock meant?"),
         ("serve --listen 7373 echo", "IP:PORT"),

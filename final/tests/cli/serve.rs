@@ -38,7 +38,12 @@ fn failed_command_is_told_apart() {
     let report = serving.call(&["so far", "--json"]).json();
     assert_eq!((&report["outcome"], &report["body"]), (&"replied".into(), &"so far".into()));
     assert_eq!(report["command_failed"], "exit 7");
-    let serving = Serving::start(&["--", "/no/such/command"]);
+    // It was there when the server began.
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("program");
+    fs::copy("/bin/cat", &program).unwrap();
+    let serving = Serving::start(&["--", program.to_str().unwrap()]);
+    fs::remove_file(&program).unwrap();
     serving.call(&["x"]).fails(1, "replied: the command failed: not started");
 }
 

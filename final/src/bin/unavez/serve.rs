@@ -1,8 +1,10 @@
 //! A service: an echo, a bank, or any command.
 
-use std::ffi::OsString;
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, ExitCode, Stdio};
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use bytes::Bytes;
+use rustix::fs::{Access, access};
 use signal_hook::consts::SIGTERM;
 use unavez::protocol::Config;
 use unavez::{IpcServer, Options, Site};
@@ -150,7 +153,10 @@ impl Args {
                 let path = ledger.as_deref().unwrap_or(Path::new(""));
                 Service::Bank(Mutex::new(bank.map_err(|e| format!("{}: {e}", path.display()))?))
             }
-            (None, [_, ..]) => Service::Command(self.command.clone()),
+            (None, [program, ..]) => {
+                find(program, env::var_os("PATH").as_deref())?;
+                Service::Command(self.command.clone())
+            }
             _ => return Err("serve what? allowed: echo, bank, or -- COMMAND ARGS".into()),
         })
     }
@@ -165,6 +171,24 @@ impl Args {
         };
         Ok(parse_name(name).map_err(|error| format!("{error}; see --name"))?)
     }
+}
+
+/// Where this program is, as the kernel or the shell would find it, or why nothing can run it.
+fn find(program: &OsStr, path: Option<&OsStr>) -> std::result::Result<PathBuf, String> {
+    let name = Path::new(program).display();
+    let may_run = |path: &PathBuf| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    if program.as_bytes().contains(&b'/') {
+        let program = PathBuf::from(program);
+        return match (may_run(&program), program.exists()) {
+            (true, _) => Ok(program),
+            (_, true) => Err(format!("{name}: not a program that may be run")),
+            (_, false) => Err(format!("{name}: no such program")),
+        };
+    }
+    // As exec does without one.
+    let path = path.unwrap_or("/bin:/usr/bin".as_ref());
+    let mut all = env::split_paths(path).map(|dir| dir.join(program));
+    all.find(may_run).ok_or_else(|| format!("{name}: no such program in $PATH"))
 }
 
 impl Service {
@@ -288,6 +312,23 @@ mod tests {
         assert_eq!(unmark(&reply), (Some("signal 9"), &b""[..]));
         let reply = run(&["/no/such/command"], b"");
         assert_eq!(unmark(&reply).0, Some("not started"));
+    }
+
+    #[test]
+    fn program_is_found_as_a_shell_finds_it() {
+        // In the directories of PATH, past what may not be run; or by its path, whatever PATH is.
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tr");
+        std::fs::write(&file, "").unwrap();
+        let path = format!("/nowhere:{}:/usr/bin:/bin", dir.path().display());
+        let find = |program: &str| super::find(program.as_ref(), Some(path.as_ref()));
+        assert!(find("tr").unwrap().ends_with("bin/tr"));
+        assert_eq!(find("/bin/sh").unwrap(), Path::new("/bin/sh"));
+        assert_eq!(find("nosuchcmd").unwrap_err(), "nosuchcmd: no such program in $PATH");
+        assert_eq!(find("/no/such").unwrap_err(), "/no/such: no such program");
+        let told = find(file.to_str().unwrap()).unwrap_err();
+        assert!(told.ends_with("tr: not a program that may be run"), "{told}");
+        assert!(find("/bin/").is_err());
     }
 
     #[test]
