@@ -1,10 +1,11 @@
 //! Services by name, and the text that clients find them by.
 
 use std::thread;
+use std::time::Duration;
 
 use unavez::ipc::{ServiceUrl, TargetError};
 use unavez::protocol::{NotExecuted, SendError as Refused};
-use unavez::{CallError, IpcClient, IpcServer, Options, SendError, Site};
+use unavez::{CallError, IpcClient, IpcServer, Options, RawMsg, SendError, Site};
 
 fn site() -> Site {
     let listen = "127.0.0.1:0".parse().unwrap();
@@ -43,6 +44,17 @@ fn an_unknown_name_is_not_executed() {
     let at = site();
     let client = IpcClient::open(&at, &format!("unavez://{}/nobody", at.address())).unwrap();
     assert_eq!(client.call("x"), Err(CallError::NotExecuted(NotExecuted::NoSuchName)));
+}
+
+/// Nobody is there: the same is said whether the patience ends before the question is given up or not.
+#[test]
+fn a_site_that_does_not_answer_is_said_to_be_one() {
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("unavez://{}/bank", nobody.local_addr().unwrap());
+    let from = site();
+    let client = IpcClient::open(&from, &url).unwrap();
+    let request = RawMsg::from("x").timeout(Duration::from_millis(50));
+    assert_eq!(client.call(request), Err(CallError::NotExecuted(NotExecuted::Unresolved)));
 }
 
 /// A name belongs to one port, and goes with it.

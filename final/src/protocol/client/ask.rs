@@ -24,7 +24,8 @@ impl Client {
             Stage::Aborting { .. } => self.ask_again(call, out),
             _ if self.patience_is_over(call, out) => self.call_off(call, Unknown::TimedOut, out),
             Stage::Home | Stage::Resolving if too_long => {
-                self.end_not_executed(call, NotExecuted::NeverSent, out);
+                let never = open.stage.never_left(Unknown::TimedOut);
+                self.end_not_executed(call, never, out);
             }
             Stage::Home | Stage::Resolving => self.arm(call, Time::MAX, out),
             Stage::Sent(_) if too_long || open.silent > self.config.retransmits_max => {
@@ -154,10 +155,7 @@ impl Client {
         let it = match open.stage {
             Stage::Aborting { .. } => return,
             Stage::Home | Stage::Resolving | Stage::Sent(Try { attempt: 0, .. }) => {
-                let never = match why {
-                    Unknown::Cancelled => NotExecuted::Cancelled,
-                    _ => NotExecuted::NeverSent,
-                };
+                let never = open.stage.never_left(why);
                 return self.end_not_executed(call, never, out);
             }
             Stage::Sent(it) if it.left_nothing() => {
@@ -213,6 +211,17 @@ impl Client {
             if self.config.is_broken(Broken::UnsentProves) {
                 (it.unsent, it.met_nobody) = (it.attempt, false);
             }
+        }
+    }
+}
+
+impl Stage {
+    /// Why a call at this stage, of which nothing left, did not run.
+    fn never_left(&self, why: Unknown) -> NotExecuted {
+        match (why, self) {
+            (Unknown::Cancelled, _) => NotExecuted::Cancelled,
+            (_, Stage::Resolving) => NotExecuted::Unresolved,
+            _ => NotExecuted::NeverSent,
         }
     }
 }
