@@ -2,19 +2,22 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Child;
 use std::thread;
 
+use nix::pty::openpty;
 use nix::sys::signal::Signal;
 use unavez::protocol::Config;
 
 use super::{Serving, done, run, run_with, signal, unavez};
 
 /// A URL at which nobody listens: a port that was free a moment ago.
-fn nobody() -> String {
+fn nobody() -> (String, SocketAddr) {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    format!("unavez://{}/echo", socket.local_addr().unwrap())
+    let address = socket.local_addr().unwrap();
+    (format!("unavez://{address}/echo"), address)
 }
 
 #[test]
@@ -69,7 +72,14 @@ fn exit_codes_tell_what_is_proved() {
     let serving = Serving::start(&["--name", "slow", "--", "sleep", "5"]);
     let other = format!("{}/quick", serving.site());
     run(&["call", &other, "x"]).fails(3, "not executed: no service of this name");
-    run(&["call", &nobody(), "x", "--timeout", "200ms"]).fails(3, "not executed: ");
+    let (url, address) = nobody();
+    let told = format!("not executed: nobody answers at {address}; --timeout says how long");
+    run(&["call", &url, "x", "--timeout", "200ms"]).fails(3, &told);
+    let report = run(&["call", &url, "x", "--timeout", "200ms", "--json"]).json();
+    assert_eq!(
+        format!("not executed: {}", report["reason"].as_str().unwrap()).find(&told),
+        Some(0)
+    );
     serving.call(&["x", "--timeout", "200ms"]).fails(4, "unknown: no reply in time");
     serving.call(&["x", "--timeout", "200ms", "--certain"]).fails(4, "unknown: ");
     Serving::start(&["--", "yes"]).call(&["x"]).fails(4, "its reply is too long");
@@ -124,6 +134,26 @@ fn second_interrupt_ends_at_once() {
     signal(&call, Signal::SIGINT);
     assert!(trace.all(|line| !line.unwrap().contains("unknown: ")));
     assert_eq!(call.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn who_sits_at_a_terminal_hears_that_nobody_answers() {
+    // After a second, and what to do; of a service that is only slow, that it is.
+    let (url, address) = nobody();
+    let slow = Serving::start(&["--", "sleep", "9"]);
+    for (url, told) in [
+        (&url, format!("nobody answers at {address} yet; waiting up to 60s (--timeout)")),
+        (&slow.url, "no reply yet; waiting up to 60s (--timeout)".into()),
+    ] {
+        let terminal = openpty(None, None).unwrap();
+        let mut call = unavez(&["call", url, "x", "--timeout", "1m"]);
+        let mut call = call.stderr(terminal.slave).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(File::from(terminal.master)).read_line(&mut line).unwrap();
+        assert_eq!(line.trim_end(), format!("{told}; Ctrl-C calls it off"));
+        signal(&call, Signal::SIGINT);
+        assert_eq!(call.wait().unwrap().code(), Some(130));
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write, stdout};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use serde_json::{Value, json};
 use unavez::ipc::{ServiceUrl, Target};
-use unavez::protocol::Note;
+use unavez::protocol::{NotExecuted, Note};
 use unavez::{CallError, Conclusion, IpcClient, MsgId, Options, RawMsg};
 
 use crate::Result;
@@ -46,7 +47,7 @@ pub(crate) struct Args {
     /// Take the request from a file
     #[arg(long, conflicts_with = "body")]
     file: Option<PathBuf>,
-    /// How long to wait for the reply
+    /// How long to wait for the reply, and for anybody to answer there
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_period)]
     timeout: Duration,
     /// The service may run more than once: it does no harm, and the server need not remember
@@ -70,6 +71,9 @@ pub(crate) struct Args {
     faults: FaultArgs,
 }
 
+/// Then a person wants to know what is going on.
+const LONG: Duration = Duration::from_secs(1);
+
 /// How a call ended.
 type Outcome = std::result::Result<RawMsg, CallError>;
 
@@ -88,18 +92,27 @@ pub(crate) fn run(args: &Args) -> Result {
     let body = args.body(site.config().message_max)?;
     let request = args.flag(RawMsg::new(body).timeout(args.timeout));
     let began = Instant::now();
-    let (outcome, signal) = ask(&IpcClient::new(&site, Target::Name { at, name }), request)?;
+    let client = IpcClient::new(&site, Target::Name { at, name });
+    let answered = || args.attach.is_set() || site.round_trips().is_ok_and(|all| !all.is_empty());
+    let hint = || match answered() {
+        // Of a daemon's call one cannot tell.
+        true => format!("no reply yet; waiting up to {:?} (--timeout)", args.timeout),
+        false => {
+            format!("nobody answers at {at} yet; waiting up to {:?} (--timeout)", args.timeout)
+        }
+    };
+    let (outcome, signal) = ask(&client, request, &hint)?;
     let took = began.elapsed();
     let written = match args.json {
         true => {
-            let mut report = report(&outcome);
+            let mut report = report(&outcome, at);
             report["time_ms"] = json!(took.as_secs_f64() * 1e3);
             if !args.attach.is_set() {
                 report["sent_again"] = json!(site.counters()?.get(Note::Retransmitted));
             }
             writeln!(stdout(), "{report}")
         }
-        false => print(&outcome),
+        false => print(&outcome, at),
     };
     let code =
         signal.filter(|_| outcome.is_err()).map_or(exit_code(&outcome), Signalled::exit_code);
@@ -116,7 +129,11 @@ pub(crate) fn run(args: &Args) -> Result {
 }
 
 /// Calls, and calls it off when it is told to stop: then by which signal.
-fn ask(client: &IpcClient, request: RawMsg) -> Result<(Outcome, Option<Signalled>)> {
+fn ask(
+    client: &IpcClient,
+    request: RawMsg,
+    hint: &(dyn Fn() -> String + Sync),
+) -> Result<(Outcome, Option<Signalled>)> {
     let stop = net::on_stop()?;
     let id = match client.send_request(request) {
         Ok(id) => id,
@@ -124,21 +141,34 @@ fn ask(client: &IpcClient, request: RawMsg) -> Result<(Outcome, Option<Signalled
     };
     let (ended, end) = crossbeam_channel::bounded::<()>(0);
     Ok(thread::scope(|scope| {
-        let watch = scope.spawn(|| watch(client, id, &stop, &end));
+        let watch = scope.spawn(|| watch(client, id, &stop, &end, hint));
         let outcome = client.receive_reply_of(id);
         drop(ended);
         (outcome, watch.join().expect("it does not panic"))
     }))
 }
 
-/// Until the call has ended.
-fn watch(client: &IpcClient, id: MsgId, stop: &Stop, end: &Receiver<()>) -> Option<Signalled> {
-    crossbeam_channel::select! {
-        recv(stop.told) -> signal => {
-            let _ = client.cancel(id);
-            signal.ok()
+/// Until the call has ended. Whoever sits at a terminal is told when it takes long.
+fn watch(
+    client: &IpcClient,
+    id: MsgId,
+    stop: &Stop,
+    end: &Receiver<()>,
+    hint: &dyn Fn() -> String,
+) -> Option<Signalled> {
+    let long = match io::stderr().is_terminal() {
+        true => crossbeam_channel::after(LONG),
+        false => crossbeam_channel::never(),
+    };
+    loop {
+        crossbeam_channel::select! {
+            recv(stop.told) -> signal => {
+                let _ = client.cancel(id);
+                return signal.ok();
+            }
+            recv(end) -> _ => return None,
+            recv(long) -> _ => eprintln!("{}; Ctrl-C calls it off", hint()),
         }
-        recv(end) -> _ => None,
     }
 }
 
@@ -201,12 +231,22 @@ fn name(error: &CallError) -> &'static str {
     }
 }
 
+/// Why a call to this address has no reply.
+fn why(error: &CallError, at: SocketAddr) -> String {
+    match error {
+        CallError::NotExecuted(NotExecuted::Unresolved) => {
+            format!("nobody answers at {at}; --timeout says how long to wait")
+        }
+        error => error.to_string(),
+    }
+}
+
 /// What a person is told: the reply as it is, the rest in a line.
-fn print(outcome: &Outcome) -> io::Result<()> {
+fn print(outcome: &Outcome, at: SocketAddr) -> io::Result<()> {
     let reply = match outcome {
         Ok(reply) => reply.body(),
         Err(error) => {
-            eprintln!("{}: {error}", name(error));
+            eprintln!("{}: {}", name(error), why(error, at));
             return Ok(());
         }
     };
@@ -224,10 +264,10 @@ fn print(outcome: &Outcome) -> io::Result<()> {
 }
 
 /// What a program is told. A reply that is no text is in hexadecimal digits.
-fn report(outcome: &Outcome) -> Value {
+fn report(outcome: &Outcome, at: SocketAddr) -> Value {
     let reply = match outcome {
         Ok(reply) => reply.body(),
-        Err(error) => return json!({ "outcome": name(error), "reason": error.to_string() }),
+        Err(error) => return json!({ "outcome": name(error), "reason": why(error, at) }),
     };
     let (failed, output) = unmark(reply);
     let mut report = json!({ "outcome": "replied" });
@@ -247,7 +287,7 @@ fn report(outcome: &Outcome) -> Value {
 #[cfg(test)]
 mod tests {
     use unavez::SiteError;
-    use unavez::protocol::{NotExecuted, Unknown};
+    use unavez::protocol::Unknown;
 
     use super::*;
 
@@ -265,11 +305,12 @@ mod tests {
     #[test]
     fn reports_hold_any_reply() {
         // Text, bytes that are none, a command's failure, and no reply.
-        let body = |body: &'static [u8]| report(&Ok(RawMsg::from(body)));
+        let at = SocketAddr::from(([127, 0, 0, 1], 7373));
+        let body = |body: &'static [u8]| report(&Ok(RawMsg::from(body)), at);
         assert_eq!(body(b"a\"b")["body"], "a\"b");
         assert_eq!(body(b"\xff\0")["body_hex"], "ff00");
         assert_eq!(body(b"\0unavez exit 7\nx")["command_failed"], "exit 7");
         assert_eq!(body(b"\0unavez exit 7\nx")["body"], "x");
-        assert_eq!(report(&Err(Unknown::ServerDied.into()))["outcome"], "unknown");
+        assert_eq!(report(&Err(Unknown::ServerDied.into()), at)["outcome"], "unknown");
     }
 }
