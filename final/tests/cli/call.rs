@@ -82,7 +82,9 @@ fn exit_codes_tell_what_is_proved() {
     );
     serving.call(&["x", "--timeout", "200ms"]).fails(4, "unknown: no reply in time");
     serving.call(&["x", "--timeout", "200ms", "--certain"]).fails(4, "unknown: ");
-    Serving::start(&["--", "yes"]).call(&["x"]).fails(4, "its reply is too long");
+    Serving::start(&["--", "yes"])
+        .call(&["x"])
+        .fails(5, "executed: the service ran, but its reply is too long");
 }
 
 /// A call that a service has in hand, as it is when its command has begun.
@@ -164,7 +166,7 @@ fn reply_that_cannot_be_written_was_a_reply() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let words = [&["call", &*serving.url, "x"], flags].concat();
         let done = unavez(&words).stdout(full).output().unwrap();
-        assert_eq!(done.status.code(), Some(4));
+        assert_eq!(done.status.code(), Some(5));
         let told = String::from_utf8(done.stderr).unwrap();
         assert!(told.contains("cannot be written") && told.lines().count() == 1, "{told}");
     }

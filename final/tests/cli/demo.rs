@@ -81,6 +81,6 @@ fn interrupted_demo_leaves_nothing() {
         std::thread::yield_now();
     }
     signal(&demo, Signal::SIGINT);
-    done(demo).fails(2, "interrupted");
+    done(demo).fails(130, "interrupted");
     assert!(is_empty(dir.path()), "state and ledger are left");
 }

@@ -29,7 +29,8 @@ Exit codes:
   1  replied, by a command that failed (see `unavez serve`)
   2  usage: nothing was sent
   3  not executed: it is proved that the service did not run, and never will for this call
-  4  unknown: the service ran once or not at all; or it ran, and its reply is too long or cannot be written
+  4  unknown: the service ran once or not at all
+  5  executed: the service ran, and its reply is too long, or cannot be written here
   130, 143  called off by Ctrl-C, or by kill; a line says what is known of it
 
 Ctrl-C and kill call the call off (with --certain, it is waited for what became of it); the second
@@ -123,7 +124,7 @@ pub(crate) fn run(args: &Args) -> Result {
         (code, Err(error)) => {
             eprintln!("error: how the call ended cannot be written: {error}");
             // It ran, and whoever asks again asks twice.
-            code.max(if outcome.is_ok() { 4 } else { 0 })
+            if outcome.is_ok() { EXECUTED } else { code }
         }
     }))
 }
@@ -212,13 +213,19 @@ impl Args {
     }
 }
 
+/// It ran, and there is no reply.
+const EXECUTED: u8 = 5;
+
 /// What the shell is told.
 fn exit_code(outcome: &Outcome) -> u8 {
     match outcome {
         Ok(reply) => u8::from(unmark(reply.body()).0.is_some()),
         Err(CallError::NotSent(_)) => 2,
-        Err(error) if error.conclude() == Conclusion::NotExecuted => 3,
-        Err(_) => 4,
+        Err(error) => match error.conclude() {
+            Conclusion::NotExecuted => 3,
+            Conclusion::Unknown => 4,
+            Conclusion::Executed => EXECUTED,
+        },
     }
 }
 
@@ -299,7 +306,7 @@ mod tests {
         assert_eq!(exit_code(&Err(CallError::NotSent(SiteError::Stopped.into()))), 2);
         assert_eq!(exit_code(&Err(NotExecuted::NoSuchName.into())), 3);
         assert_eq!(exit_code(&Err(Unknown::TimedOut.into())), 4);
-        assert_eq!(exit_code(&Err(Unknown::ReplyTooBig.into())), 4);
+        assert_eq!(exit_code(&Err(Unknown::ReplyTooBig.into())), 5);
     }
 
     #[test]

@@ -100,6 +100,10 @@ fn main() -> ExitCode {
         if error.downcast_ref().map(io::Error::kind) == Some(io::ErrorKind::BrokenPipe) {
             return ExitCode::SUCCESS;
         }
+        if let Some(signal) = error.downcast_ref::<net::Signalled>() {
+            eprintln!("{signal}");
+            return ExitCode::from(signal.exit_code());
+        }
         eprintln!("error: {error}");
         ExitCode::from(2)
     })

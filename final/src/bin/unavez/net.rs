@@ -1,8 +1,9 @@
 //! What the tools have in common: a site that asks, what another site says of itself, the daemon of this
 //! host, and the end.
 
+use std::error::Error;
 use std::ffi::c_int;
-use std::fmt::Display;
+use std::fmt::{self, Display, Formatter};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -118,6 +119,14 @@ pub(crate) struct Stop {
 /// By which signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Signalled(pub(crate) c_int);
+
+impl Error for Signalled {}
+
+impl Display for Signalled {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
 
 impl Signalled {
     /// What a shell says of a program that such a signal has ended: 130, or 143.

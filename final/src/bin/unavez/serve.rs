@@ -45,6 +45,8 @@ standard error goes where that of the server goes.
 A request and a reply have 64 MiB at most, or what the daemon takes. A server without --state is a new
 site each time that it starts; nothing runs twice in either case.
 
+Exit codes: 0 stopped by Ctrl-C or kill, 2 it could not start.
+
 Examples:
   unavez serve echo
   unavez serve --listen 0.0.0.0:7373 bank --ledger account.txt

@@ -33,7 +33,7 @@ use crate::{Result, bank, net};
 /// then held against what the client was told of each call.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit codes: 0 the promise held, 1 it was broken, 2 usage.
+Exit codes: 0 the promise held, 1 it was broken, 2 usage, 130 or 143 interrupted by Ctrl-C or kill.
 
 Examples:
   unavez demo
@@ -144,7 +144,7 @@ impl Demo {
                 Err(_) if self.client.child.wait()?.success() => Ok(None),
                 Err(_) => Err("the client process failed".into()),
             },
-            recv(stop.told) -> _ => Err("interrupted".into()),
+            recv(stop.told) -> signal => Err(signal?.into()),
             default(HANGS_AFTER) => Ok(None),
         }
     }
