@@ -47,6 +47,23 @@ fn request_has_a_limit() {
 }
 
 #[test]
+fn longest_message_is_as_one_says() {
+    // Of the client, of the server, and of both; a reply that the client does not take ran.
+    let (long, longest) = (vec![b'x'; 10_001], ["--message-max", "10000"]);
+    let serving =
+        Serving::start(&[&longest[..], &["--", "head", "-c", "20000", "/dev/zero"]].concat());
+    let call = |flags: &[&str]| run_with(&[&["call", &*serving.url], flags].concat(), &long);
+    call(&longest).fails(2, "the request is longer than 10000 bytes; see --message-max");
+    call(&[]).fails(3, "the request is longer than the server takes");
+    serving.call(&["x"]).fails(5, "its reply is too long");
+    let serving =
+        Serving::start(&["--message-max", "65 MiB", "--", "head", "-c", "68000000", "/dev/zero"]);
+    serving.call(&["x"]).fails(5, "its reply is too long");
+    let reply = serving.call(&["x", "--message-max", "65MiB"]);
+    assert_eq!((reply.code, reply.out.len()), (Some(0), 68_000_000));
+}
+
+#[test]
 fn large_requests_come_from_anywhere() {
     // A hundred thousand bytes as an argument, megabytes from a file and from the standard input; the
     // reply is as long.

@@ -2,3 +2,4 @@
 
 pub(crate) mod command_line;
 pub(crate) mod pages;
+pub(crate) mod sizes;

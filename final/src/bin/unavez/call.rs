@@ -10,14 +10,16 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytesize::ByteSize;
 use crossbeam_channel::Receiver;
 use serde_json::{Value, json};
 use unavez::ipc::{ServiceUrl, Target};
-use unavez::protocol::{NotExecuted, Note};
+use unavez::protocol::{Config, NotExecuted, Note};
 use unavez::{CallError, Conclusion, IpcClient, MsgId, Options, RawMsg};
 
 use crate::Result;
 use crate::args::{FaultArgs, look_up, parse_period};
+use crate::common::sizes::{bytes, message_size};
 use crate::net::{self, AttachArgs, Signalled, Stop};
 use crate::serve::unmark;
 
@@ -43,11 +45,14 @@ Examples:
 pub(crate) struct Args {
     /// unavez://HOST:PORT/NAME
     url: ServiceUrl,
-    /// The request, 64 MiB at most, or what the daemon takes [default: what the standard input holds]
+    /// The request [default: what the standard input holds]
     body: Option<OsString>,
     /// Take the request from a file
     #[arg(long, conflicts_with = "body")]
     file: Option<PathBuf>,
+    /// The longest request and the longest reply, up to 1 GiB [default: 64 MiB; a daemon has its own]
+    #[arg(long, conflicts_with = "attach", value_name = "SIZE", value_parser = message_size)]
+    message_max: Option<ByteSize>,
     /// How long to wait for the reply, and for anybody to answer there
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_period)]
     timeout: Duration,
@@ -80,7 +85,10 @@ type Outcome = std::result::Result<RawMsg, CallError>;
 
 pub(crate) fn run(args: &Args) -> Result {
     let (at, name) = look_up(&args.url)?;
-    let options = Options { trace: args.trace, link: args.faults.link(), ..Options::default() };
+    let config = Config::default();
+    let config = config.with_message_max(args.message_max.map_or(config.message_max, bytes));
+    let options =
+        Options { config, trace: args.trace, link: args.faults.link(), ..Options::default() };
     let site = match args.attach.site() {
         Some(Ok(site)) => site,
         Some(Err(error)) => {
@@ -208,7 +216,9 @@ impl Args {
         };
         match body.len() <= most {
             true => Ok(body),
-            false => Err(format!("the request is longer than {most} bytes").into()),
+            false => {
+                Err(format!("the request is longer than {most} bytes; see --message-max").into())
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use bytes::Bytes;
+use bytesize::ByteSize;
 use rustix::fs::{Access, access};
 use signal_hook::consts::SIGTERM;
 use unavez::protocol::Config;
@@ -21,6 +22,7 @@ use unavez::{IpcServer, Options, Site};
 use crate::Result;
 use crate::args::{FaultArgs, parse_address, parse_name};
 use crate::bank::Bank;
+use crate::common::sizes::{bytes, message_size};
 use crate::net::{self, AttachArgs, Signalled};
 
 /// What a reply begins with when the command that made it did not exit with 0: then come the words
@@ -42,7 +44,7 @@ A command is run once for each request: the request is its standard input, what 
 reply. If it exits with another code than 0, the reply says so, and `unavez call` exits with 1. Its
 standard error goes where that of the server goes.
 
-A request and a reply have 64 MiB at most, or what the daemon takes. A server without --state is a new
+A server without --state is a new
 site each time that it starts; nothing runs twice in either case.
 
 Exit codes: 0 stopped by Ctrl-C or kill, 2 it could not start.
@@ -70,6 +72,9 @@ pub(crate) struct Args {
     /// No datagram lives for more than 2 s on this network, instead of 30 s
     #[arg(long, conflicts_with = "attach")]
     lan: bool,
+    /// The longest request and the longest reply, up to 1 GiB [default: 64 MiB; a daemon has its own]
+    #[arg(long, conflicts_with = "attach", value_name = "SIZE", value_parser = message_size)]
+    message_max: Option<ByteSize>,
     /// Print each packet, and what happens without one
     #[arg(long)]
     trace: bool,
@@ -122,6 +127,7 @@ pub(crate) fn run(args: Args) -> Result {
     let link = args.faults.link();
     let Args { listen, lan, trace, .. } = args;
     let config = if lan { Config::lan() } else { Config::default() };
+    let config = config.with_message_max(args.message_max.map_or(config.message_max, bytes));
     let options = Options { listen, state: args.state, config, trace, link, ..Options::default() };
     let embedded = || Site::with(options).map_err(|it| format!("cannot serve at {listen}: {it}"));
     let site = args.attach.site().unwrap_or_else(embedded)?;

@@ -16,9 +16,10 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use tracing::Level;
 use unavez::daemon::Options;
-use unavez::protocol::{BODY_MAX, Config, MESSAGE_LARGEST};
+use unavez::protocol::Config;
 
 use crate::common::pages;
+use crate::common::sizes::{bytes, message_size, size};
 
 /// The communication server of this host: exactly-once request and reply over UDP for its processes.
 ///
@@ -267,28 +268,8 @@ fn at_least_one(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|number| *number > 0).ok_or("it is a number from 1")
 }
 
-/// A MiB has 1,048,576 bytes, a MB a million.
-fn size(text: &str) -> Result<ByteSize, &'static str> {
-    text.parse().map_err(|_| "a size is a number of bytes, or one with a unit: 64 MiB, 10 MB")
-}
-
-/// What is the longest message is not any number.
-fn message_size(text: &str) -> Result<ByteSize, String> {
-    let size = size(text)?;
-    match (BODY_MAX..=MESSAGE_LARGEST).contains(&bytes(size)) {
-        true => Ok(size),
-        false => {
-            Err(format!("the longest message has at least {BODY_MAX} bytes and at most 1 GiB"))
-        }
-    }
-}
-
 fn level(text: &str) -> Result<Level, &'static str> {
     text.parse().map_err(|_| "a level is error, warn, info, debug or trace")
-}
-
-fn bytes(size: ByteSize) -> usize {
-    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
 }
 
 fn user(name: &str) -> Option<u32> {
