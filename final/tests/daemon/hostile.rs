@@ -124,7 +124,7 @@ fn ten_thousand_come_at_once() {
         let comes = |_| {
             let socket = open(&place).unwrap();
             // Whoever is refused already cannot say it.
-            let _ = send(&socket, b"UVld\0\x02\0\0\0\0", SendFlags::NOSIGNAL);
+            let _ = send(&socket, b"UVld\0\x03\0\0\0\0", SendFlags::NOSIGNAL);
             socket
         };
         let part = || scope.spawn(move || (0..1250).map(comes).collect::<Vec<_>>());

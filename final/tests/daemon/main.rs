@@ -82,7 +82,7 @@ impl Place {
         let flags = SocketFlags::CLOEXEC;
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
         connect(&socket, &SocketAddrUnix::new(self.socket()).unwrap()).unwrap();
-        let hello = [&b"UVld\0\x02\0\0\0"[..], &[number % 2]].concat();
+        let hello = [&b"UVld\0\x03\0\0\0"[..], &[number % 2]].concat();
         send(&socket, &hello, SendFlags::NOSIGNAL).unwrap();
         let mut greeting = [0; 300];
         let (len, _) = recv(&socket, &mut greeting, RecvFlags::empty()).unwrap();

@@ -96,7 +96,7 @@ fn what_is_no_hello_is_refused() {
     let path = place.path().join("socket");
     let mut listener = Listener::bind(&path).unwrap();
     let address = SocketAddrUnix::new(&path).unwrap();
-    for garbage in [&b""[..], b"U", b"UVld\0\x02", &[0xff; 64], &[0; 4000]] {
+    for garbage in [&b""[..], b"U", b"UVld\0\x03", &[0xff; 64], &[0; 4000]] {
         let socket = new_socket().unwrap();
         connect(&socket, &address).unwrap();
         let caller = next(&mut listener);
