@@ -323,13 +323,25 @@ mod tests {
         assert_eq!(read.log, Level::WARN);
     }
 
-    /// Where longer messages are carried, there is room for them.
+    /// Where longer messages are carried, there is room for them; by flags, or by the file.
     #[test]
     fn a_longer_message_has_room() {
-        let read = settings(&["--message-max", "1 GiB", "--process-bytes-max", "3GiB"]).unwrap();
-        assert_eq!(read.options.config.message_max, 1 << 30);
-        assert!(read.options.config.building_per_address_max > 1 << 30);
-        assert_eq!(read.options.process_bytes_max, 3 << 30);
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("unavezd.toml");
+        let [message, process, all] =
+            [("message-max", "1 GiB"), ("process-bytes-max", "3GiB"), ("bytes-max", "5 GiB")];
+        let line = |(name, size)| format!("{name} = \"{size}\"\n");
+        fs::write(&path, [message, process, all].map(line).concat()).unwrap();
+        let flags = [message, process, all].map(|(name, size)| format!("--{name}={size}"));
+        for flags in
+            [&flags.each_ref().map(String::as_str)[..], &["--config", path.to_str().unwrap()]]
+        {
+            let Options { config, process_bytes_max, bytes_max, .. } =
+                settings(flags).unwrap().options;
+            assert_eq!(config.message_max, 1 << 30);
+            assert!(config.building_per_address_max > 1 << 30);
+            assert_eq!((process_bytes_max, bytes_max), (3 << 30, 5 << 30));
+        }
         let usual = settings(&[]).unwrap().options.config;
         assert_eq!(usual, Config::default());
     }
