@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use unavez::protocol::{
-    Config, DATAGRAM_MAX, Flags, Fragment, Kind, NotExecuted, Note, Outcome, Packet, Request,
-    Unknown,
+    Config, DATAGRAM_MAX, Flags, Fragment, Kind, NotExecuted, Note, Outcome, Packet, Ran, Reason,
+    Request, Unknown,
 };
 
 use crate::pair::{End, Pair, config, ms, request, secs};
@@ -308,6 +308,30 @@ fn a_request_that_is_too_long_is_refused() {
         let why = NotExecuted::RequestTooBig;
         assert_eq!(pair.outcome(call), Some(&Outcome::NotExecuted(why)));
         assert_eq!((pair.take(), pair.server.site.entries().building), (None, 0));
+    }
+}
+
+/// R3, R33: what was refused never runs, whatever else comes under its number; what waits for it does.
+#[test]
+fn what_is_too_long_is_refused_for_good() {
+    for flags in [Flags::ORDERED, Flags::ORDERED | Flags::IDEMPOTENT] {
+        let mut pair = known(Config { message_max: 2 * LEN, ..config() });
+        let config = Config { message_max: LEN, ..config() };
+        pair.server = End::new(config, pair.now, 0x5, 2);
+        pair.port = pair.serve("bank");
+        let (_, hello) = pair.ask("hello");
+        let reply = pair.run(&hello);
+        pair.at_client(&reply);
+        let (_, first) = pair.ask_with(Request { flags, ..large(LEN + 1) });
+        let (_, second) = pair.ask_with(Request { flags: Flags::ORDERED, ..request("second") });
+        assert_eq!(pair.at_server(&second), []);
+        assert_eq!(pair.take(), None);
+        let refused = Kind::Refused { ran: Ran::No, reason: Reason::RequestTooBig };
+        assert_eq!(pair.answer(&first).kind, refused);
+        assert_eq!(pair.take().unwrap().body, "second");
+        let short = Packet { flags: Flags::NONE, body: body(10), ..first };
+        assert_eq!(pair.answer(&short).kind, refused);
+        assert_eq!(pair.take(), None);
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::kind::{Flags, Kind, Ran, Reason};
 use super::super::note::Note;
 use super::super::timers::Timer;
 use super::super::tombstone::{Answer, Record, State, Tombstone};
-use super::super::wire::{BODY_MAX, UNLIMITED};
+use super::super::wire::{BODY_MAX, Packet, UNLIMITED};
 use super::{Came, Server};
 use std::time::Duration;
 
@@ -17,7 +17,10 @@ impl Server {
     pub(super) fn has_room(&mut self, came: Came, known: bool, out: &mut Effects) -> bool {
         let Kind::Request { floor, predecessor, .. } = came.packet.kind else { return false };
         let call = came.packet.call();
-        let len = came.packet.whole().0.max(BODY_MAX);
+        let len = match self.refuses(came.packet) {
+            Some(_) => BODY_MAX,
+            None => came.packet.whole().0.max(BODY_MAX),
+        };
         let room = self.fits(call, floor, len) && (known || self.takes_stranger(came, out));
         room && (predecessor == 0 || self.may_wait(call, predecessor))
     }
@@ -78,10 +81,12 @@ impl Server {
         );
         self.tidy_by(call.client, now + self.config.orphan_after(), out);
         let waits = self.hold(call, out);
-        if !self.ports.contains_key(&port) {
+        if let Some(reason) = self.refuses(came.packet) {
             // After the duplicate check (R20): this very call may have been served there.
-            out.note(Note::NoSuchPort);
-            self.mark(call, Reason::NoSuchPort, out);
+            if reason == Reason::NoSuchPort {
+                out.note(Note::NoSuchPort);
+            }
+            self.mark(call, reason, out);
             return self.answer_record(call, came.packet.attempt, out);
         }
         let rto = Duration::from_millis(u64::from(rto));
@@ -92,6 +97,14 @@ impl Server {
         if !waits {
             self.queue(call, out);
         }
+    }
+
+    /// Why a new request is not taken up, if so (R32).
+    pub(super) fn refuses(&self, packet: &Packet) -> Option<Reason> {
+        if packet.whole().0 > self.config.message_max {
+            return Some(Reason::RequestTooBig);
+        }
+        (!self.ports.contains_key(&packet.server.port)).then_some(Reason::NoSuchPort)
     }
 
     /// A client that was never heard of gets its tombstone.

@@ -34,10 +34,6 @@ impl Server {
             out.note(Note::ClosedRefused);
             return self.refuse(came, Ran::Maybe, Reason::PortClosed, out);
         }
-        // No copy of it will ever be taken up, so nothing need be kept for that (R3, R32).
-        if came.packet.whole().0 > self.config.message_max {
-            return self.refuse(came, Ran::No, Reason::RequestTooBig, out);
-        }
         let begins = came.packet.flags.has(Flags::BEGINS);
         if !came.valid && (begins || self.must_show_a_token(known)) {
             return self.challenge(came, out);
@@ -47,8 +43,8 @@ impl Server {
             let after = self.config.busy_after.as_millis() as u32;
             return self.answer_packet(came.from, came.packet, Kind::Busy { after }, out);
         }
-        // Where nobody serves it is refused at once.
-        match begins && self.ports.contains_key(&came.packet.server.port) {
+        // What is refused is refused at once.
+        match begins && self.refuses(came.packet).is_none() {
             true => self.build(came, out),
             false => {
                 // Its pieces are not needed any more.
@@ -180,9 +176,10 @@ impl Server {
     }
 
     /// It is not begun and never will be: said only once this is set (R3). An idempotent one leaves
-    /// nothing behind, so an earlier copy of it may have run (R34).
+    /// nothing behind, so an earlier copy of it may have run (R34), unless all are too long.
     pub(super) fn mark(&mut self, call: CallId, reason: Reason, out: &mut Effects) {
-        let proves = self.config.is_broken(Broken::IdempotentProves);
+        let proves =
+            reason == Reason::RequestTooBig || self.config.is_broken(Broken::IdempotentProves);
         let Some(record) = self.record(call) else { return };
         let ran = if record.is_idempotent() && !proves { Ran::Maybe } else { Ran::No };
         let (ordered, predecessor) = (record.flags.has(Flags::ORDERED), record.predecessor);
