@@ -10,7 +10,10 @@ use crate::Result;
 use crate::net::Stop;
 
 /// How soon a transfer has taken the wire.
-const HEAD_START: Duration = Duration::from_millis(300);
+pub(super) const HEAD_START: Duration = Duration::from_millis(300);
+/// Two flows take some time to find their shares, and then the shares are what they are.
+pub(super) const SHARE_TIME: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
+pub(super) const BESIDE_TIME_MIN: Duration = Duration::from_millis(500);
 
 /// What two flows had of the wire, in message bits a second.
 pub(super) type Goodputs = [f64; 2];

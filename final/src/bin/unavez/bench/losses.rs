@@ -20,7 +20,7 @@ pub(super) struct Loss {
     pub(super) contender: Contender,
     pub(super) beside: Contender,
     pub(super) cause: Cause,
-    /// The sizes at which it surely takes longer.
+    /// The sizes at which it takes longer, by all of the interval.
     pub(super) sizes: Vec<usize>,
     /// How many times as long, where that is most.
     pub(super) worst: Median,
@@ -140,7 +140,7 @@ pub(super) fn find(tables: &[Table]) -> Vec<Loss> {
 /// Who, beside whom, and how many times as long.
 type Lost = (Contender, Contender, Median);
 
-/// Beside whom it surely takes longer.
+/// Beside whom it takes longer, by all of the interval.
 fn lost(row: &Row) -> impl Iterator<Item = Lost> {
     let both = [(Contender::TcpEach, row.to_tcp), (Contender::TcpOpen, row.to_kept)];
     let lost = move |(beside, ratio): (Contender, Option<Median>)| {
@@ -150,15 +150,15 @@ fn lost(row: &Row) -> impl Iterator<Item = Lost> {
     both.into_iter().filter_map(lost)
 }
 
-/// Small calls have no rounds there, and so no interval: twice as long is taken for sure.
+/// Small calls have no starts there, and so no interval: what is less than twice as long does not count.
 fn lost_beside(rows: &[Beside]) -> Vec<Lost> {
     let Some(tcp) = rows.iter().find(|it| it.contender == Contender::TcpOpen) else {
         return Vec::new();
     };
     let own = rows.iter().filter(|it| it.contender.is_unavez());
     let ratios = own.map(|it| (it.contender, it.beside.p50 / tcp.beside.p50));
-    let surely = ratios.filter(|(_, ratio)| *ratio > 2.0);
-    surely
+    ratios
+        .filter(|(_, ratio)| *ratio > 2.0)
         .map(|(it, ratio)| (it, tcp.contender, Median { median: ratio, low: ratio, high: ratio }))
         .collect()
 }
@@ -186,7 +186,7 @@ impl Loss {
 /// A line for each, below its cause.
 pub(super) fn text(losses: &[Loss]) -> String {
     let mut text = String::from(
-        "Where unavez surely takes longer than TCP, how many times at most, and why.\n",
+        "Where unavez takes longer than TCP by all of the interval, how many times at most, and why.\n",
     );
     if losses.is_empty() {
         text += "  nowhere\n";

@@ -21,7 +21,7 @@ use crate::Result;
 const SETTLE: Duration = Duration::from_micros(300);
 const SETTLE_MAX: Duration = Duration::from_millis(10);
 /// When all is at rest: Linux delays an acknowledgement by 40 ms.
-const REST: Duration = Duration::from_millis(50);
+pub(super) const REST: Duration = Duration::from_millis(50);
 
 pub(super) struct Client {
     ip: IpAddr,

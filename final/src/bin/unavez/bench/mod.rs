@@ -76,7 +76,7 @@ Exit codes: 0 done, 1 stopped before the end (what was done is printed), 2 usage
 at fault.
 
 Examples:
-  unavez bench --out comparison                    everything, with figures, in some twelve minutes
+  unavez bench --out comparison                    everything, with figures, in less than ten minutes
   unavez bench --quick                             less of it, in less than a minute
   unavez bench compare a/result.json b/result.json do two runs say the same?
   unavez bench --on lan --rates 10M --losses 1%    the paper's LAN, and one that loses packets
@@ -117,8 +117,8 @@ pub(crate) struct Args {
     /// How many rounds of a table at most, after each start
     #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: u32,
-    /// How long all may take; one round of each table after each start is made in any case [default: 330s, or 40s
-    /// with --quick]
+    /// How long all may take; one round of each table after each start is made in any case [default:
+    /// 510s, or 48s with --quick]
     #[arg(long, value_name = "TIME", value_parser = parse_period)]
     time: Option<Duration>,
     /// Only contenders with one of these in their names, beside those that all are compared with
@@ -157,9 +157,9 @@ const SIZES: [usize; 10] = [1, 16, 32, SMALL, 256, 1 << 10, 8 << 10, 64 << 10, 5
 const QUICK_SIZES: [usize; 4] = [1, SMALL, 1 << 10, 64 << 10];
 const RATES: [Option<u64>; 3] = [Some(10_000_000), Some(100_000_000), None];
 const LOSSES: [f64; 2] = [0.01, 0.05];
-/// How long all is to take; to start and to check everything takes some minutes beyond it.
-const TIME: Duration = Duration::from_secs(330);
-const QUICK_TIME: Duration = Duration::from_secs(40);
+/// How long all takes.
+const TIME: Duration = Duration::from_secs(510);
+const QUICK_TIME: Duration = Duration::from_secs(48);
 
 pub(crate) fn run(args: &Args) -> Result {
     match &args.command {
@@ -177,22 +177,22 @@ pub(crate) fn run(args: &Args) -> Result {
     let mut out = stdout();
     writeln!(out, "{machine}")?;
     write!(out, "{}", table::warnings(machine.optimized, able.as_ref().err().map(String::as_str)))?;
-    write!(out, "{}", table::LEGEND)?;
+    write!(out, "{}", table::legend(args.starts as usize))?;
     let left_out = leave_out(&mut venues, &able);
     let mut tables = Vec::new();
-    let bar = bar()?;
+    let time = args.time.unwrap_or(if args.quick { QUICK_TIME } else { TIME });
+    let budget = Budget::new(time, args.starts as usize, &venues, &contenders);
+    let bar = bar(budget.parts())?;
     let done = Box::new(|table: report::Table| {
         // The bar stands below what is printed.
         bar.suspend(|| write!(stdout(), "\n{}", table.text()))?;
         tables.push(table);
         Ok(())
     });
-    let time = args.time.unwrap_or(if args.quick { QUICK_TIME } else { TIME });
-    let budget = Budget::new(time, args.starts as usize, &venues, &contenders);
     let (passes, rounds, seed) = (args.starts as usize, args.rounds as usize, args.seed);
     let mut bench =
         Bench { contenders, named, passes, rounds, seed, budget, stop, bar: bar.clone(), done };
-    let ended = visit_all(&mut bench, &venues, able.is_ok());
+    let ended = visit(&mut bench, &venues, able.is_ok());
     drop(bench);
     bar.finish_and_clear();
     let report = Report {
@@ -218,9 +218,9 @@ pub(crate) fn run(args: &Args) -> Result {
     }
 }
 
-fn visit_all(bench: &mut Bench, venues: &[Venue], able: bool) -> Result<()> {
+fn visit(bench: &mut Bench, venues: &[Venue], able: bool) -> Result<()> {
     let space = able.then(Space::new).transpose()?;
-    venues.iter().try_for_each(|venue| bench.visit(venue, space.as_ref()))
+    bench.visit(venues, space.as_ref())
 }
 
 /// Only places that this machine allows stay; returns why the others do not.
@@ -288,9 +288,9 @@ impl Args {
 }
 
 /// It shows itself on a terminal only.
-fn bar() -> Result<ProgressBar> {
-    let bar = ProgressBar::new(0);
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rounds  {elapsed}  {msg}")?);
+fn bar(parts: usize) -> Result<ProgressBar> {
+    let bar = ProgressBar::new(parts as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len}  {elapsed}  {msg}")?);
     Ok(bar)
 }
 
@@ -307,6 +307,16 @@ fn parse_size(text: &str) -> std::result::Result<usize, &'static str> {
     let size = number.parse().map(|number: f64| number * unit).map_err(|_| ALLOWED)?;
     let whole = size.fract() == 0.0 && (1.0..=16_777_216.0).contains(&size);
     if whole { Ok(size as usize) } else { Err(ALLOWED) }
+}
+
+#[cfg(test)]
+fn parse(line: &str) -> Args {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+    <Line as clap::Parser>::parse_from(line.split(' ')).args
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Each place is built, checked, used and gone.
+//! Places are built, and visited in turns: each start of a place is far from the next one, so that what the
+//! machine does in some minute hits few of them.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 
 use super::contender::Contender;
-use super::floods::{self, Calls, Goodputs};
+use super::floods::{self, BESIDE_TIME_MIN, Calls, Goodputs, HEAD_START, SHARE_TIME};
 use super::lan::Lan;
 use super::network::{Network, NetworkKind};
 use super::orders::{Kind, Order};
@@ -40,7 +41,13 @@ pub(super) struct Bench<'a> {
 /// A network whose hosts can be used.
 struct Place<'a> {
     venue: &'a Venue,
-    hosts: [(Option<&'a Space>, IpAddr); 2],
+    ground: Ground<'a>,
+}
+
+enum Ground<'a> {
+    Loopback(Option<&'a Space>),
+    Lan(Lan),
+    Route(Route),
 }
 
 /// What was measured so far for a table.
@@ -61,9 +68,6 @@ enum Found {
 
 /// What a small echo may take beyond the way, and a tenth: its bits, the routers and the hosts.
 const CHECK_SLACK_US: f64 = 1000.0;
-/// Two flows take some time to find their shares, and then the shares are what they are.
-const SHARE_TIME: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
-const BESIDE_TIME_MIN: Duration = Duration::from_millis(500);
 /// By whom, and for how long, a wire is checked.
 const CHECKS: [Contender; 2] = [Contender::Udp, Contender::TcpOpen];
 const CHECK_TIME: Duration = Duration::from_secs(1);
@@ -72,49 +76,63 @@ const CHECK_TRIES: usize = 3;
 /// What its transfer must have of the link, with headers.
 const CHECK_SHARES: RangeInclusive<f64> = 0.85..=1.03;
 
-impl Bench<'_> {
-    /// Builds it and does all that is to be done there.
-    pub(super) fn visit(&mut self, venue: &Venue, space: Option<&Space>) -> Result<()> {
+impl<'a> Place<'a> {
+    fn build(
+        venue: &'a Venue,
+        space: Option<&'a Space>,
+        seed: u64,
+        stop: &Stop,
+    ) -> Result<Place<'a>> {
         let Venue { network, hops, .. } = venue;
-        match (network.kind, network.rate) {
-            (NetworkKind::Loopback, _) => {
-                let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-                self.passes(&Place { venue, hosts: [(space, ip), (space, ip)] })
-            }
-            (_, None) => {
-                let lan = Lan::build()?;
-                self.passes(&Place {
-                    venue,
-                    hosts: lan.hosts().map(|(space, ip)| (Some(space), ip)),
-                })
-            }
-            (_, Some(_)) => {
-                let route = Route::build(hops, self.seed, &self.stop)?;
-                self.passes(&Place {
-                    venue,
-                    hosts: route.hosts().map(|(space, ip)| (Some(space), ip)),
-                })
-            }
-        }
+        let ground = match (network.kind, network.rate) {
+            (NetworkKind::Loopback, _) => Ground::Loopback(space),
+            (_, None) => Ground::Lan(Lan::build()?),
+            (_, Some(_)) => Ground::Route(Route::build(hops, seed, stop)?),
+        };
+        Ok(Place { venue, ground })
     }
 
-    fn passes(&mut self, place: &Place) -> Result<()> {
-        let Venue { network, placement, works, .. } = place.venue;
-        self.bar.set_message(format!("{network}, {}", placement.0));
-        let mut found: Vec<Found> =
-            works.iter().map(|work| self.nothing(*network, *work)).collect();
-        let ended = (0..self.passes).try_for_each(|pass| self.pass(place, pass, &mut found));
+    /// The client's and the server's.
+    fn hosts(&self) -> [Host<'_>; 2] {
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let hosts = match &self.ground {
+            Ground::Loopback(space) => [(*space, here), (*space, here)],
+            Ground::Lan(lan) => lan.hosts().map(|(space, ip)| (Some(space), ip)),
+            Ground::Route(route) => route.hosts().map(|(space, ip)| (Some(space), ip)),
+        };
+        [0, 1].map(|side| {
+            let (space, ip) = hosts[side];
+            Host { space, ip, cpu: Some(self.venue.placement.1[side]) }
+        })
+    }
+}
+
+impl Bench<'_> {
+    /// Builds all places and does all that is to be done there.
+    pub(super) fn visit(&mut self, venues: &[Venue], space: Option<&Space>) -> Result<()> {
+        let build = |venue| Place::build(venue, space, self.seed, &self.stop);
+        let places = venues.iter().map(build).collect::<Result<Vec<Place>>>()?;
+        let nothing =
+            |Venue { works, .. }: &Venue| works.iter().map(|work| self.nothing(*work)).collect();
+        let mut found: Vec<Vec<Found>> = venues.iter().map(nothing).collect();
+        let ended = (0..self.passes).try_for_each(|pass| {
+            let mut all = places.iter().zip(&mut found);
+            all.try_for_each(|(place, found)| self.pass(place, pass, found))
+        });
         // Also what was found until somebody stopped it.
-        for (work, found) in works.iter().zip(found) {
-            self.tell(place.venue, *work, found)?;
+        for (venue, found) in venues.iter().zip(found) {
+            for (work, found) in venue.works.iter().zip(found) {
+                self.tell(venue, *work, found)?;
+            }
         }
         ended
     }
 
     fn pass(&mut self, place: &Place, pass: usize, found: &mut [Found]) -> Result<()> {
-        let Venue { network, hops, works, .. } = place.venue;
+        let Venue { network, hops, works, placement } = place.venue;
+        self.bar.set_message(format!("{network}, {}", placement.0));
         // To start them takes its time, too.
-        self.budget.next();
+        self.next();
         let mut scene = self.scene(place)?;
         if pass == 0 && !hops.is_empty() && network.loss == 0.0 {
             self.check_delay(*network, &mut scene)?;
@@ -122,19 +140,21 @@ impl Bench<'_> {
         }
         for (work, found) in works.iter().zip(found) {
             if work.is_in(*network, pass) {
-                let time = self.budget.next();
+                let time = self.next();
                 self.measure(*network, &mut scene, *work, time, found)?;
             }
         }
         Ok(())
     }
 
+    /// How long the next part may take.
+    fn next(&mut self) -> Duration {
+        self.bar.inc(1);
+        self.budget.next()
+    }
+
     /// All processes on these hosts.
     fn scene(&self, place: &Place) -> Result<Scene> {
-        let host = |side: usize| {
-            let (space, ip) = place.hosts[side];
-            Host { space, ip, cpu: Some(place.venue.placement.1[side]) }
-        };
         let (checked, clients) = match place.venue.network.kind {
             NetworkKind::Loopback => (&[][..], 1),
             // The wire is checked by some of them.
@@ -142,7 +162,7 @@ impl Bench<'_> {
         };
         let is_there = |it: &Contender| checked.contains(it) || self.contenders.contains(it);
         let all: Vec<Contender> = Contender::ALL.into_iter().filter(is_there).collect();
-        Scene::start([host(0), host(1)], &all, clients, &self.stop)
+        Scene::start(place.hosts(), &all, clients, &self.stop)
     }
 
     /// A wire that is slower or faster than it should be is an error.
@@ -181,12 +201,12 @@ impl Bench<'_> {
         Err(format!("the testbed fails its check: an echo took {ms:.2} ms on {network}").into())
     }
 
-    fn nothing(&self, network: Network, work: Work) -> Found {
+    fn nothing(&self, work: Work) -> Found {
         match work {
             Work::Rounds(workload) => Found::Rounds(workload, Measured::default()),
             Work::Share(len) => {
                 let mut flows: Vec<[Contender; 2]> =
-                    self.long_lived(network).into_iter().map(|it| [it, it]).collect();
+                    self.long_lived().into_iter().map(|it| [it, it]).collect();
                 // And one of unavez beside one of TCP.
                 if self.contenders.contains(&Contender::Unavez) {
                     flows.push([Contender::Unavez, Contender::TcpOpen]);
@@ -199,18 +219,16 @@ impl Bench<'_> {
                 }
             }
             Work::Beside(transfer) => {
-                let calls = self.long_lived(network).into_iter().map(|it| (it, Calls::default()));
+                let calls = self.long_lived().into_iter().map(|it| (it, Calls::default()));
                 Found::Beside { transfer, calls: calls.collect(), absent: Vec::new() }
             }
         }
     }
 
     /// Contenders with long transfers: those that keep what is known of the path.
-    fn long_lived(&self, network: Network) -> Vec<Contender> {
+    fn long_lived(&self) -> Vec<Contender> {
         let keeps = |it: &&Contender| it.keeps_its_path();
-        let is_there = |it: &&Contender| {
-            network.rate.is_none() || it.is_principal() || self.named.contains(it)
-        };
+        let is_there = |it: &&Contender| it.is_principal() || self.named.contains(it);
         self.contenders.iter().filter(keeps).filter(is_there).copied().collect()
     }
 
@@ -231,10 +249,13 @@ impl Bench<'_> {
                     .filter(|it| self.does(network, work, *it))
                     .collect();
                 let limits = Limits { rounds: self.rounds, time };
-                measured.pass(scene, *workload, &contenders, limits, &self.bar, &self.stop)
+                measured.pass(scene, *workload, &contenders, limits, &self.stop)
             }
             Found::Share { len, flows, rounds, absent } => {
-                let time = (time / flows.len().max(1) as u32).clamp(SHARE_TIME[0], SHARE_TIME[1]);
+                // What is under way when it ends is finished.
+                let ends = work.once(network) * flows.len() as u32;
+                let time = time.saturating_sub(ends) / flows.len().max(1) as u32;
+                let time = time.clamp(SHARE_TIME[0], SHARE_TIME[1]);
                 for (flows, rounds) in flows.iter().zip(rounds) {
                     if absent.iter().any(|(contender, _)| flows.contains(contender)) {
                         continue;
@@ -248,7 +269,9 @@ impl Bench<'_> {
             }
             Found::Beside { transfer, calls, absent } => {
                 let kinds = [Kind::there_and_back(SMALL), Kind::one_way(*transfer)];
-                let time = (time / (2 * calls.len().max(1) as u32)).max(BESIDE_TIME_MIN);
+                let ends = (work.once(network) + HEAD_START) * calls.len() as u32;
+                let time = time.saturating_sub(ends) / (2 * calls.len().max(1) as u32);
+                let time = time.max(BESIDE_TIME_MIN);
                 for (contender, calls) in calls {
                     match floods::beside(scene, *contender, kinds, time, &self.stop)? {
                         Ok(more) => calls.add(more),

@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use indicatif::ProgressBar;
 
 use super::contender::Contender;
 use super::orders::{Answer, Batch, Kind, Order};
@@ -38,17 +37,17 @@ const TURN: Duration = Duration::from_millis(2);
 const PIPELINE_TURN: Duration = Duration::from_millis(15);
 /// Calls of a turn.
 const CALLS_MAX: u64 = 64;
-/// Where packets get lost a percentile takes more of them.
-const LOSSY_CALLS: u32 = 25;
+/// Where packets get lost it is not known beforehand how long any take.
+pub(super) const LOSSY_CALLS: u32 = 25;
 const PIPELINE_CALLS_MAX: u64 = 16_384;
 /// Calls whose packets are counted.
-const COUNTED_CALLS: u32 = 32;
+pub(super) const COUNTED_CALLS: u32 = 32;
 /// What takes longer counts as this long.
 const LONGEST_NS: u64 = 600_000_000_000;
 /// Exchanges before each turn that are not measured: after a pause the first ones are slower.
-const UNMEASURED: u32 = 2;
+pub(super) const UNMEASURED: u32 = 2;
 /// Longer exchanges are measured from the first: their like takes too much time.
-const LONG: Duration = Duration::from_millis(20);
+pub(super) const LONG: Duration = Duration::from_millis(10);
 
 /// All that was measured of one contender.
 pub(super) struct Series {
@@ -91,7 +90,6 @@ impl Measured {
         workload: Workload,
         contenders: &[Contender],
         limits: Limits,
-        bar: &ProgressBar,
         stop: &Stop,
     ) -> Result<()> {
         let began = Instant::now();
@@ -122,7 +120,8 @@ impl Measured {
             _ => {}
         }
         // Where all take long, they have already had a turn each.
-        let tried = self.series.iter().all(|it| it.once >= LONG);
+        let is_lossy = matches!(workload, Workload::Lossy(_));
+        let tried = is_lossy || self.series.iter().all(|it| it.once >= LONG);
         if tried {
             self.series.iter_mut().zip(&trials).for_each(|(series, trial)| series.add(trial));
         }
@@ -130,15 +129,12 @@ impl Measured {
         let round: Duration = self.series.iter().map(|it| it.once * it.calls_a_turn).sum();
         let fit = limits.time.saturating_sub(began.elapsed()).as_nanos() / round.as_nanos().max(1);
         let rounds = limits.rounds.min(fit as usize).max(1 - done);
-        bar.inc_length(rounds as u64);
         for round in 0..rounds {
             // It may take longer than it seemed at first.
             if round + done > 0 && began.elapsed() > limits.time {
-                bar.inc((rounds - round) as u64);
                 break;
             }
             self.round(scene, workload, round, stop)?;
-            bar.inc(1);
         }
         Ok(())
     }
@@ -201,7 +197,11 @@ fn try_it(
             Err(why) => return Ok(Err(why)),
         };
         let mean = Duration::from_nanos(batch.all_ns) / calls;
-        let once = median(&batch.took_ns).map_or(mean, |ns| Duration::from_nanos(ns as u64));
+        let once = match (workload, median(&batch.took_ns)) {
+            // A few take most of the time.
+            (Workload::Lossy(_), _) | (_, None) => mean,
+            (_, Some(ns)) => Duration::from_nanos(ns as u64),
+        };
         let next = workload.calls_a_turn(once).min(calls * 4);
         if once >= LONG || next <= calls {
             return Ok(Ok(((batch, calls), once)));
@@ -226,9 +226,14 @@ impl Workload {
         }
     }
 
-    /// Where many are open, most of a turn is to be neither its beginning nor its end.
+    /// Where many are open, most of a turn is to be neither its beginning nor its end; where packets get
+    /// lost, the first turn counts.
     fn calls_at_first(self) -> u32 {
-        if let Workload::Pipeline(_, open) = self { open } else { 1 }
+        match self {
+            Workload::Pipeline(_, open) => open,
+            Workload::Lossy(_) => LOSSY_CALLS,
+            _ => 1,
+        }
     }
 
     /// As many as a turn has time for: a power of two, so that it is mostly the same in another run.

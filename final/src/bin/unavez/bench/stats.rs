@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The median of passes, and between which values the true one lies in 95 of 100 cases.
+/// The median of starts, and between which values the true one lies in 95 of 100 cases.
 ///
 /// The interval is made of order statistics, which suppose nothing of the distribution. With fewer than
-/// six it is from the least to the greatest, and says less.
+/// six it is from the least to the greatest, and [`coverage`] says how little that is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Median {
     pub(super) median: f64,
@@ -50,6 +50,13 @@ fn rank(count: usize) -> usize {
         term *= (count - below) as f64 / (below + 1) as f64;
         below += 1;
     }
+}
+
+/// How likely the interval of so many values has the true median in it.
+pub(super) fn coverage(count: usize) -> f64 {
+    let outside = (0..=rank(count))
+        .map(|below| (ln_choose(count, below) - count as f64 * std::f64::consts::LN_2).exp());
+    (1.0 - 2.0 * outside.sum::<f64>()).max(0.0)
 }
 
 /// How likely the intervals of so many rounds each lie apart although both are of the same.
@@ -107,6 +114,13 @@ mod tests {
         assert_eq!(rank(1000), 468);
         // Nothing jumps where the approximation begins.
         assert!(rank(501) - rank(500) <= 1);
+    }
+
+    #[test]
+    fn few_values_say_little() {
+        // One, three, six and twenty: tables of the sign test have 0, 75, 96.9 and 95.9 %.
+        let percent = [1, 3, 6, 20].map(|count| (coverage(count) * 1000.0).round() / 10.0);
+        assert_eq!(percent, [0.0, 75.0, 96.9, 95.9]);
     }
 
     #[test]

@@ -3,18 +3,48 @@
 use std::fmt::Write;
 
 use super::contender::Contender;
+use super::plan;
 use super::report::{Absent, Beside, Percentiles, Row, Rows, Shared, Table};
-use super::stats::Median;
+use super::stats::{self, Median};
 
 /// What all tables say of their columns, once.
-pub(super) const LEGEND: &str = "\
-Times in µs. Each round all contenders take turns; six times all processes are started anew, or three
-times where an exchange takes long. p50, p90, p99 and mean are of all exchanges; ×UDP is how often as
-long as the plain echo a contender takes, the median of the starts, and behind it the least and the
-greatest of them: of six, the true one is between in 97 of 100 cases, of three in 75. ×TCP is the same
-beside TCP with a connection for each request. Packets and CPU time (µs, with the kernel's part) are for each call; the daemons count for
-their sides.
-";
+pub(super) fn legend(starts: usize) -> String {
+    let slow = plan::slow_passes(starts);
+    let text = format!(
+        "Times in µs. Each round all contenders take turns. All processes are started anew; starts: {starts}, \
+         where an exchange takes long: {slow}. p50, p90, p99 and mean are of all exchanges. ×UDP is how often as \
+         long as the plain echo a contender takes, the median of the starts, and behind it an interval: the true \
+         one is in it in {} of 100 cases, where an exchange takes long in {}. ×TCP is the same beside TCP with a \
+         connection for each request. Packets and CPU time (µs, with the kernel's part) are for each call; the \
+         daemons count for their sides.",
+        percent(starts),
+        percent(slow)
+    );
+    filled(&text)
+}
+
+fn percent(starts: usize) -> f64 {
+    (stats::coverage(starts) * 100.0).floor()
+}
+
+/// In lines of at most a hundred characters.
+fn filled(text: &str) -> String {
+    let (mut lines, mut line) = (String::new(), 0);
+    for word in text.split(' ') {
+        let len = word.chars().count();
+        let ends = line + 1 + len > 100;
+        lines += if line == 0 {
+            ""
+        } else if ends {
+            "\n"
+        } else {
+            " "
+        };
+        line = if ends { len } else { line + 1 + len };
+        lines += word;
+    }
+    lines + "\n"
+}
 
 /// What the network is like, if that is not as it should be; what the program is like.
 pub(super) fn warnings(optimized: bool, shared_because: Option<&str>) -> String {
@@ -209,6 +239,16 @@ mod tests {
         // Odd ones in bytes, even ones in larger units.
         let shown = [1, 64, 1024, 65_537, 1 << 20, 3_670_016].map(bytes);
         assert_eq!(shown, ["1 byte", "64 bytes", "1 KiB", "65537 bytes", "1 MiB", "3.5 MiB"]);
+    }
+
+    #[test]
+    fn legend_says_what_was_done() {
+        // As often as all is started, its interval is worth; a median of one has none.
+        let six = legend(6).replace('\n', " ");
+        assert!(six.contains("starts: 6, where an exchange takes long: 3."), "{six}");
+        assert!(six.contains("in 96 of 100 cases, where an exchange takes long in 75."), "{six}");
+        assert!(legend(1).replace('\n', " ").contains("in 0 of 100 cases"));
+        assert!(legend(1).lines().all(|line| line.chars().count() <= 100), "{}", legend(1));
     }
 
     #[test]
