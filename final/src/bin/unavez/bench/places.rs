@@ -141,7 +141,7 @@ impl Bench<'_> {
         for (work, found) in works.iter().zip(found) {
             if work.is_in(*network, pass) {
                 let time = self.next();
-                self.measure(*network, &mut scene, *work, time, found)?;
+                self.measure(*network, (&mut scene, pass), *work, time, found)?;
             }
         }
         Ok(())
@@ -235,7 +235,7 @@ impl Bench<'_> {
     fn measure(
         &mut self,
         network: Network,
-        scene: &mut Scene,
+        (scene, start): (&mut Scene, usize),
         work: Work,
         time: Duration,
         found: &mut Found,
@@ -249,7 +249,7 @@ impl Bench<'_> {
                     .filter(|it| self.does(network, work, *it))
                     .collect();
                 let limits = Limits { rounds: self.rounds, time };
-                measured.pass(scene, *workload, &contenders, limits, &self.stop)
+                measured.pass(scene, start, *workload, &contenders, limits, &self.stop)
             }
             Found::Share { len, flows, rounds, absent } => {
                 // What is under way when it ends is finished.

@@ -98,6 +98,18 @@ pub(super) struct Row {
     pub(super) packets: f64,
     pub(super) client_cpu: f64,
     pub(super) server_cpu: f64,
+    /// By which two runs are compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) starts: Vec<Start>,
+}
+
+/// The ratios after one start.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Start {
+    /// The first one of all is 0.
+    pub(super) number: usize,
+    pub(super) to_tcp: Option<f64>,
+    pub(super) to_kept: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -153,7 +165,8 @@ impl Table {
         let beside = [floor.and_then(find), find(Contender::TcpEach), find(Contender::TcpOpen)];
         let series = measured.series.iter();
         let bits = matches!(workload, Workload::Bulk(_)).then_some((message.len * 8) as f64);
-        let rows = series.filter_map(|it| Row::new(it, bits, beside)).collect();
+        let starts = &measured.starts;
+        let rows = series.filter_map(|it| Row::new(it, bits, beside, starts)).collect();
         let rows = match workload {
             Workload::Exchange(_) | Workload::Lossy(_) => Rows::Exchange { rows },
             Workload::Pipeline(_, open) => Rows::Pipeline { open, rows },
@@ -178,14 +191,13 @@ fn micros(ns: f64) -> f64 {
     ns / 1e3
 }
 
-/// Both took their turns in the same rounds: these are compared, round by round.
-fn pairs(own: &Series, other: &Series, by: fn(f64, f64) -> f64) -> Option<Median> {
-    let passes = own
-        .passes
-        .iter()
-        .zip(&other.passes)
-        .map(|(own, its)| own.iter().zip(its).map(|(own, its)| by(*own, *its)).collect());
-    Median::of_medians(&passes.collect::<Vec<_>>(), |it| it)
+/// Both took their turns in the same rounds: these are compared, round by round. The median of each start.
+fn pairs(own: &Series, other: &Series, by: fn(f64, f64) -> f64) -> Vec<Option<f64>> {
+    let passes = own.passes.iter().zip(&other.passes).map(|(own, its)| {
+        let all = own.iter().zip(its).map(|(own, its)| by(*own, *its));
+        Median::of(all).map(|it| it.median)
+    });
+    passes.collect()
 }
 
 impl Table {
@@ -203,12 +215,22 @@ impl Table {
 
 impl Row {
     /// Beside the floor, TCP with a connection for each request and TCP that keeps it.
-    fn new(series: &Series, bits: Option<f64>, beside: [Option<&Series>; 3]) -> Option<Row> {
+    fn new(
+        series: &Series,
+        bits: Option<f64>,
+        beside: [Option<&Series>; 3],
+        numbers: &[usize],
+    ) -> Option<Row> {
         let per_call = |sum: u64| micros(sum as f64 / series.counted.max(1) as f64);
         let at = |quantile| micros(series.took.value_at_quantile(quantile) as f64);
-        let [to_floor, to_tcp, to_kept] =
-            beside.map(|other| other.and_then(|it| pairs(series, it, |own, its| own / its)));
-        let saved = beside[1].and_then(|tcp| pairs(series, tcp, |own, its| micros(its - own)));
+        let [to_floor, to_tcp, to_kept] = beside
+            .map(|other| other.map_or(Vec::new(), |it| pairs(series, it, |own, its| own / its)));
+        let saved = beside[1].map(|tcp| pairs(series, tcp, |own, its| micros(its - own)));
+        let of_all = |starts: &[Option<f64>]| Median::of(starts.iter().copied().flatten());
+        let start = |(at, number): (usize, &usize)| {
+            let [to_tcp, to_kept] = [&to_tcp, &to_kept].map(|it| it.get(at).copied().flatten());
+            Start { number: *number, to_tcp, to_kept }
+        };
         let exchanges = (!series.took.is_empty()).then(|| Percentiles {
             p50: at(0.5),
             p90: at(0.9),
@@ -223,16 +245,17 @@ impl Row {
             mean: micros(series.all_ns as f64 / series.calls.max(1) as f64),
             exchanges,
             typical: Median::of_medians(&series.passes, micros)?,
-            to_floor,
-            to_tcp,
-            saved,
-            to_kept,
+            to_floor: of_all(&to_floor),
+            to_tcp: of_all(&to_tcp),
+            saved: saved.and_then(|it| of_all(&it)),
+            to_kept: of_all(&to_kept),
             goodput: bits
                 .and_then(|bits| Median::of_medians(&series.passes, |ns| bits / (ns / 1e9))),
             on_link: bits.and_then(|_| Median::of_medians(&series.on_link, |bytes| bytes * 8.0)),
             packets: series.packets_each.unwrap_or(packets),
             client_cpu: per_call(series.cpu_ns[0]),
             server_cpu: per_call(series.cpu_ns[1]),
+            starts: numbers.iter().enumerate().map(start).collect(),
         })
     }
 

@@ -73,6 +73,8 @@ pub(super) struct Series {
 /// Those that could be measured, and why the others could not.
 #[derive(Default)]
 pub(super) struct Measured {
+    /// After which starts.
+    pub(super) starts: Vec<usize>,
     pub(super) series: Vec<Series>,
     pub(super) absent: Vec<(Contender, String)>,
 }
@@ -83,10 +85,11 @@ type Turn = (Batch, u32);
 type Attempt<T> = Result<std::result::Result<T, String>>;
 
 impl Measured {
-    /// A pass of one workload.
+    /// A workload after the start of this number.
     pub(super) fn pass(
         &mut self,
         scene: &mut Scene,
+        start: usize,
         workload: Workload,
         contenders: &[Contender],
         limits: Limits,
@@ -109,6 +112,7 @@ impl Measured {
                 Err(why) => self.leave(contender, why),
             }
         }
+        self.starts.push(start);
         for series in &mut self.series {
             series.passes.push(Vec::new());
             series.on_link.push(Vec::new());

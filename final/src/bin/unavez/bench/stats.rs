@@ -59,39 +59,9 @@ pub(super) fn coverage(count: usize) -> f64 {
     (1.0 - 2.0 * outside.sum::<f64>()).max(0.0)
 }
 
-/// How likely the intervals of so many rounds each lie apart although both are of the same.
-///
-/// All orders of all values are then alike, and so they can be counted: of those in which the upper end
-/// of one interval is below the lower end of the other.
-pub(super) fn chance_apart([one, other]: [usize; 2]) -> f64 {
-    chance_below(one, other) + chance_below(other, one)
-}
-
-/// How likely the interval of `low` values is below that of `high` values: before the value of the second
-/// that is its lower end there are at least as many of the first as are up to its upper end.
-fn chance_below(low: usize, high: usize) -> f64 {
-    let (upper, lower) = (low - rank(low), rank(high));
-    let chance = |before: usize| {
-        let ways = ln_choose(before + lower, lower)
-            + ln_choose(low - before + high - lower - 1, high - lower - 1);
-        (ways - ln_choose(low + high, low)).exp()
-    };
-    (upper..=low).map(chance).sum()
-}
-
 /// The logarithm of the number of ways to choose so many of all.
-fn ln_choose(all: usize, some: usize) -> f64 {
+pub(super) fn ln_choose(all: usize, some: usize) -> f64 {
     (0..some).map(|at| ((all - at) as f64 / (some - at) as f64).ln()).sum()
-}
-
-/// How likely as many of something happen, or more, of which so many are expected (Poisson).
-pub(super) fn chance_of_as_many(many: usize, expected: f64) -> f64 {
-    let (mut term, mut fewer) = ((-expected).exp(), 0.0);
-    for number in 0..many {
-        fewer += term;
-        term *= expected / (number + 1) as f64;
-    }
-    1.0 - fewer
 }
 
 /// The value that this share of them does not exceed.
@@ -133,26 +103,6 @@ mod tests {
         assert_eq!(of(&[]), None);
         let many = of(&(1..=9).map(f64::from).collect::<Vec<_>>()).unwrap();
         assert_eq!((many.low, many.high), (2.0, 8.0));
-    }
-
-    #[test]
-    fn intervals_lie_apart_by_chance() {
-        // Three values each: two of the twenty orders of six have all of one before all of the other.
-        assert!((chance_apart([3, 3]) - 2.0 / 20.0).abs() < 1e-12);
-        assert!((chance_apart([5, 5]) - 2.0 / 252.0).abs() < 1e-12);
-        // With nine each the ends are the second and the eighth; counted by hand.
-        let [apart, of_all] = [2.0 * (9.0 * 9.0 + 9.0 + 9.0 + 1.0 + 36.0 * 0.0), 48_620.0];
-        assert!(chance_apart([9, 9]) < 2.0 * apart / of_all && chance_apart([9, 9]) > 0.001);
-        assert!(chance_apart([200, 200]) < 0.01);
-        assert!((chance_apart([3, 200]) - chance_apart([200, 3])).abs() < 1e-12);
-    }
-
-    #[test]
-    fn as_many_as_expected_are_likely() {
-        // None is certain to be reached; one of one expected is 1 - 1/e; ten of one is a rarity.
-        assert_eq!(chance_of_as_many(0, 1.0), 1.0);
-        assert!((chance_of_as_many(1, 1.0) - (1.0 - (-1.0_f64).exp())).abs() < 1e-12);
-        assert!(chance_of_as_many(10, 1.0) < 1e-6);
     }
 
     #[test]
