@@ -1,7 +1,8 @@
 //! What the paper found (§1, §5), as claims that a run bears out or not.
 //!
 //! A claim says between which two values something is. It holds at a size if all of the interval there is
-//! between them, it fails if nothing of it is, and else it is open. At every size it must hold.
+//! between them, it fails if nothing of it is, and else it is open. At every size that was measured it must
+//! hold, and it says which were not.
 
 use std::fmt::Write;
 
@@ -156,7 +157,7 @@ impl Claim {
         let words = [
             first.network.to_string(),
             format!("{} {}", contender.name(), claim.words(wanted)),
-            detail(claim, wanted, &sizes, at),
+            detail(claim, wanted, &sizes, at) + &unmeasured(claim, place, &sizes, at),
         ];
         Some(Claim {
             network: first.network,
@@ -222,6 +223,15 @@ fn detail(claim: Kind, wanted: [f64; 2], sizes: &[Size], at: Option<&Size>) -> S
         None if claim == Kind::Packets => value(&sizes[0]),
         None => format!("{first} to {last}{usual}"),
     }
+}
+
+/// What holds was seen up to some size, and others may have been measured at more.
+fn unmeasured(claim: Kind, place: &[&Table], sizes: &[Size], at: Option<&Size>) -> String {
+    let is_there = |table: &&&Table| sizes.iter().any(|it| it.len == table.len);
+    let others = place.iter().filter(|it| !is_there(it)).map(|it| bytes(it.len));
+    let others: Vec<String> = others.collect();
+    let says_all = others.is_empty() || claim == Kind::Packets || at.is_some();
+    if says_all { String::new() } else { format!("; not measured at {}", others.join(", ")) }
 }
 
 /// A median and its interval.
@@ -313,6 +323,23 @@ mod tests {
             losses.iter().map(|it| (it.words.clone(), it.worst_at)).collect()
         };
         assert_eq!(said(&kept.losses), said(&lost));
+    }
+
+    #[test]
+    fn claims_say_up_to_which_size_they_hold() {
+        // The daemon did not do the longest one, and unavez did all.
+        let mut tables =
+            tables(&[(1, 400.0, 200.0), (1 << 10, 900.0, 200.0), (1 << 20, 9e3, 200.0)]);
+        for table in &mut tables[..2] {
+            let Rows::Exchange { rows } = &mut table.rows else { unreachable!() };
+            rows.push(Row { contender: Contender::UnavezdSysv, ..rows[0].clone() });
+        }
+        let claims = judge(&tables, false);
+        let of = |contender| claims.iter().find(|it| it.contender == contender).unwrap();
+        assert_eq!(of(Contender::Unavez).words[2], "1 byte to 1 MiB");
+        let of_few = of(Contender::UnavezdSysv);
+        assert_eq!(of_few.verdict, Verdict::Holds);
+        assert_eq!(of_few.words[2], "1 byte to 1 KiB; not measured at 1 MiB");
     }
 
     #[test]
