@@ -107,10 +107,11 @@ mod tests {
 
     #[test]
     fn quantiles_are_values_that_occurred() {
-        // Of a hundred, of one and of none.
+        // Of a hundred, of three, of one and of none.
         let mut hundred: Vec<u64> = (1..=100).rev().collect();
         let at = [0.0, 0.5, 0.99, 1.0].map(|share| quantile(&mut hundred, share));
         assert_eq!(at, [Some(1), Some(50), Some(99), Some(100)]);
+        assert_eq!(quantile(&mut [3, 1, 2], 0.5), Some(2));
         assert_eq!(quantile(&mut [7], 0.99), Some(7));
         assert_eq!(quantile(&mut [], 0.5), None);
     }
