@@ -94,7 +94,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PLACES", value_delimiter = ',')]
     on: Vec<Place>,
     /// How many bytes go there and back: 1,64,1k,3.5M [default:
-    /// 1,16,32,64,256,1k,8k,64k,512k,3.5M, or 1,64,1k,64k with --quick]
+    /// 1,16,32,64,256,1k,8k,64k,512k,3.5M, or 1,64,1k,32k with --quick]
     #[arg(long, value_name = "SIZES", value_delimiter = ',', value_parser = parse_size)]
     sizes: Vec<usize>,
     /// The wires of the LAN, in bits a second each way, or `none` for one that is as fast as the
@@ -154,7 +154,7 @@ enum Place {
 /// The paper's MAN had 10 Mb/s in the LANs at both ends, and three routers (§5.2).
 const HOPS: &str = "10M/100us,34M/1ms,34M/1ms,10M/100us";
 const SIZES: [usize; 10] = [1, 16, 32, SMALL, 256, 1 << 10, 8 << 10, 64 << 10, 512 << 10, LONGEST];
-const QUICK_SIZES: [usize; 4] = [1, SMALL, 1 << 10, 64 << 10];
+const QUICK_SIZES: [usize; 4] = [1, SMALL, 1 << 10, 32 << 10];
 const RATES: [Option<u64>; 3] = [Some(10_000_000), Some(100_000_000), None];
 const LOSSES: [f64; 2] = [0.01, 0.05];
 /// How long all takes.

@@ -24,6 +24,10 @@ pub(super) const PASSES: u32 = 6;
 /// What takes long is done after every second start.
 const SLOW_EVERY: usize = 2;
 
+pub(super) fn is_slow_pass(pass: usize) -> bool {
+    pass.is_multiple_of(SLOW_EVERY)
+}
+
 /// After how many of all starts that is.
 pub(super) fn slow_passes(passes: usize) -> usize {
     passes.div_ceil(SLOW_EVERY)
@@ -165,7 +169,7 @@ impl Work {
             Work::Beside(_) => pass == 0,
             Work::Rounds(Workload::Lossy(_)) => true,
             Work::Rounds(_) if !self.is_slow(network) => true,
-            Work::Rounds(_) | Work::Share(_) => pass.is_multiple_of(SLOW_EVERY),
+            Work::Rounds(_) | Work::Share(_) => is_slow_pass(pass),
         }
     }
 
@@ -195,7 +199,8 @@ impl Work {
             Work::Rounds(Workload::Bulk(_)) => (once, 2),
             Work::Rounds(Workload::Pipeline(..)) => (PIPELINE, 4),
             Work::Rounds(Workload::Exchange(message)) => {
-                let counting = if pass == 0 && message.len == SMALL { counting(once) } else { NO };
+                let counts = is_slow_pass(pass) && message.len == SMALL;
+                let counting = if counts { counting(once) } else { NO };
                 // It is tried, and before a round are exchanges that do not count.
                 let times = if once < LONG { 2 + UNMEASURED } else { 1 };
                 (once * times + counting, 4)
@@ -215,7 +220,7 @@ impl Work {
 
 const NO: Duration = Duration::ZERO;
 /// What a pass of a table takes beyond its exchanges.
-const TABLE: Duration = Duration::from_millis(200);
+const TABLE: Duration = Duration::from_millis(150);
 /// What many calls at a time take, tried and done once.
 const PIPELINE: Duration = Duration::from_millis(120);
 /// What a lost packet costs a small call, on the average of all: TCP that opens a connection waits for a

@@ -236,7 +236,6 @@ impl Row {
             p90: at(0.9),
             p99: at(0.99),
         });
-        let packets = series.packets as f64 / series.counted.max(1) as f64;
         Some(Row {
             contender: series.contender,
             calls: series.calls,
@@ -252,7 +251,7 @@ impl Row {
             goodput: bits
                 .and_then(|bits| Median::of_medians(&series.passes, |ns| bits / (ns / 1e9))),
             on_link: bits.and_then(|_| Median::of_medians(&series.on_link, |bytes| bytes * 8.0)),
-            packets: series.packets_each.unwrap_or(packets),
+            packets: series.packets_each(),
             client_cpu: per_call(series.cpu_ns[0]),
             server_cpu: per_call(series.cpu_ns[1]),
             starts: numbers.iter().enumerate().map(start).collect(),
