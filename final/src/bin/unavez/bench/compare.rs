@@ -18,7 +18,7 @@ use super::contender::Contender;
 use super::plot::read;
 use super::report::{Report, Row, Rows, Start, Table};
 use super::stats::{Median, ln_choose};
-use super::table::digits;
+use super::table::ratio;
 use crate::Result;
 
 /// Compares two results: whether their ratios agree.
@@ -144,9 +144,8 @@ impl Compared {
     fn text(&self) -> String {
         let mut text = String::new();
         for (Ratio { what, .. }, [one, other]) in self.apart() {
-            let [one, other] = [one, other].map(|it| {
-                format!("{} ({}–{})", digits(it.median), digits(it.low), digits(it.high))
-            });
+            let [one, other] = [one, other]
+                .map(|it| format!("{} ({}–{})", ratio(it.median), ratio(it.low), ratio(it.high)));
             let _ = writeln!(text, "{what}: {one}, then {other}");
         }
         let (apart, all) = (self.apart().count(), self.all().count());
@@ -157,7 +156,7 @@ impl Compared {
                  Half of the ratios would lie apart if they were {} times as large.",
                 self.by_chance,
                 self.chance * 100.0,
-                digits(reach)
+                ratio(reach)
             );
         }
         let _ = match self.verdict() {
@@ -251,7 +250,8 @@ fn places(one: &Report, other: &Report) -> Vec<Place> {
             places.push((table, Place::default()));
             places.len() - 1
         });
-        for row in table.rows() {
+        // The opponent beside the others is the others beside it.
+        for row in table.rows().iter().filter(|it| it.contender != Contender::TcpEach) {
             let Some(its) = twin.row(row.contender) else { continue };
             for (beside, of) in BESIDE.iter().filter(|(beside, _)| *beside != row.contender) {
                 let what = format!(
