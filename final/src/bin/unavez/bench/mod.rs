@@ -58,8 +58,11 @@ use crate::{Result, net};
 /// They meet on loopback, with all processes on one core and then with a core for each side; on a LAN,
 /// two hosts (network namespaces) and a wire of a given rate; and on a MAN, two LANs with routers between
 /// them, whose links have a rate, a delay and a loss each. Rates and delays are checked first. There it
-/// is also measured how much of the wire a long message gets, how two flows share it, how small calls
-/// fare beside a long transfer, and what lost packets do.
+/// is also measured how much of the wire a long message gets and, where it has a rate, how two flows share
+/// it, how small calls fare beside a long transfer, and what lost packets do.
+///
+/// All processes are started several times, and the places are visited in turns, so that each start is far
+/// from the next one. The tables stand in the end.
 ///
 /// At the end stands which of the paper's claims hold (§5), and where and why unavez takes longer than
 /// TCP.
