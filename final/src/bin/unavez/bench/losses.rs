@@ -76,8 +76,8 @@ impl Cause {
                  time on a slow link"
             }
             Cause::SlowStart => {
-                "its slow start doubles what is on the way until packets get lost (RFC 9002); TCP's, \
-                 where the kernel measures the rate of a path, as BBR does, ends before"
+                "it finds the rate of a path by slow start (RFC 9002, RFC 9406), which may end a little \
+                 too early or too late; for TCP the kernel measures the rate where it uses BBR"
             }
             Cause::Cutting => {
                 "a process cuts and joins what no datagram holds; for TCP the kernel does so, and \
