@@ -34,8 +34,8 @@ impl Hasher for Number {
     }
 }
 
-/// Hash tables of calls: those of one client, which come in turn, are neighbours in memory. Where they
-/// begin, no stranger can choose, nor go far from there: its window ends.
+/// Hash tables of calls: those of one client, which come in turn, are neighbours in memory, some thousand
+/// at a time. Where they begin, no stranger can choose.
 pub(crate) type CallTable<V> = HashMap<CallId, V, ByClient>;
 pub(crate) type CallSet = HashSet<CallId, ByClient>;
 
@@ -58,7 +58,10 @@ pub(crate) struct ClientHasher {
 
 impl Hasher for ClientHasher {
     fn finish(&self) -> u64 {
-        Number(self.client.finish().wrapping_add(self.seq)).finish()
+        const TOGETHER: u64 = 4096;
+        let mut together = self.client.clone();
+        together.write_u64(self.seq / TOGETHER);
+        Number(together.finish().wrapping_add(self.seq % TOGETHER)).finish()
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -250,6 +253,7 @@ mod tests {
             |port, seq| hasher.hash_one(CallId { client: client(port), seq }) & (u64::MAX >> 7);
         let away = |port, seq| place(port, seq).wrapping_sub(place(1, 1)) & (u64::MAX >> 7);
         assert!((1..1000).all(|seq| away(1, seq) == seq - 1));
+        assert!((1..1000).all(|far| away(1, far << 20) > 1000));
         assert!((2..1000).all(|port| away(port, 1) > 1000 && away(port, 2) == away(port, 1) + 1));
         let other = ByClient::default().hash_one(CallId { client: client(1), seq: 1 });
         assert_ne!(hasher.hash_one(CallId { client: client(1), seq: 1 }), other);

@@ -120,6 +120,34 @@ fn a_name_is_resolved_at_port_zero() {
     assert_eq!(pair.outcome(call), Some(&no_such_name));
 }
 
+/// Who serves is asked for as long as somebody waits to know it (R2, R10): whoever waits for less ends
+/// sooner, and whoever comes later waits no less.
+#[test]
+fn a_name_is_asked_for_as_long_as_somebody_waits() {
+    let mut pair = Pair::new(config());
+    let call = |pair: &mut Pair, patience| {
+        let request = Request { patience: Some(secs(patience)), ..request("debit 10") };
+        pair.ask_for(&pair.by_name("bank"), request).unwrap().0
+    };
+    let patient = call(&mut pair, 100);
+    pair.pass_at_client(secs(20));
+    let hasty = call(&mut pair, 12);
+    let late = call(&mut pair, 20);
+    pair.pass_at_client(secs(15));
+    let unresolved = Some(Outcome::NotExecuted(NotExecuted::Unresolved));
+    let ends = |pair: &Pair| [patient, hasty, late].map(|call| pair.outcome(call).cloned());
+    assert_eq!(ends(&pair), [None, unresolved.clone(), None]);
+    pair.pass_at_client(secs(30));
+    assert_eq!(ends(&pair), [None, unresolved.clone(), unresolved.clone()]);
+    let (_, question) = pair.client.sent.last().unwrap().clone();
+    let resolved = pair.answer(&question);
+    let sent = pair.at_client(&resolved);
+    let reply = pair.run(&sent[0]);
+    pair.at_client(&reply);
+    assert_eq!(ends(&pair)[0], Some(Outcome::Reply("done".into())));
+    assert_eq!(pair.client.site.entries().calls, 0);
+}
+
 /// Whatever names another life is answered STALE and leaves nothing behind (R29).
 #[test]
 fn a_packet_for_another_life_has_no_effect() {

@@ -31,7 +31,8 @@ fn one_line(error: &clap::Error, root: &Command) -> String {
     let text = error.to_string();
     let what: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
     let mut what = what.join(" ").replace("invalid digit found in string", "not a whole number");
-    let words: Vec<String> = env::args().skip(1).collect();
+    let words = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let words: Vec<String> = words.collect();
     let named = named_by(&words, root);
     let command = named.last().unwrap_or(&root);
     let wrong = wrong_word(error);

@@ -33,7 +33,7 @@ Exit codes:
   3  not executed: it is proved that the service did not run, and never will for this call
   4  unknown: the service ran once or not at all
   5  executed: the service ran, and its reply is too long, or cannot be written here
-  130, 143  called off by Ctrl-C, or by kill; a line says what is known of it
+  129, 130, 143  called off by the end of its terminal, by Ctrl-C, or by kill; a line says what is known of it
 
 Ctrl-C and kill call the call off (with --certain, it is waited for what became of it); the second
 Ctrl-C ends at once. A reply that has come by then counts.
@@ -252,7 +252,9 @@ fn name(error: &CallError) -> &'static str {
 fn why(error: &CallError, at: SocketAddr) -> String {
     match error {
         CallError::NotExecuted(NotExecuted::Unresolved) => {
-            format!("nobody answers at {at}; --timeout says how long to wait")
+            format!(
+                "nobody answers at {at}; --timeout says how long to wait"
+            )
         }
         error => error.to_string(),
     }

@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::ffi::c_int;
 use std::fmt::{self, Display, Formatter};
+use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -135,20 +136,30 @@ impl Signalled {
     }
 }
 
-/// From now on this process is told to stop by Ctrl-C, or `kill`. The second time it stops at once.
+/// From now on this process is told to stop by Ctrl-C, or `kill`, but for what it was started to ignore,
+/// as by `nohup`. The second time it stops at once, and when nobody is there to be told.
 pub(crate) fn on_stop() -> Result<Stop> {
     let (tell, told) = crossbeam_channel::bounded(1);
     let signalled = tell.clone();
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let ignored = ignored()?;
+    let heeded = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|it| ignored & (1 << (it - 1)) == 0);
+    let mut signals = Signals::new(heeded.collect::<Vec<_>>())?;
     thread::spawn(move || {
         let mut stops = false;
         for signal in signals.forever().map(Signalled) {
-            if stops {
+            let nobody = signalled.try_send(signal).is_err_and(|it| it.is_disconnected());
+            if stops || nobody {
                 exit(signal.exit_code().into());
             }
             stops = true;
-            let _ = signalled.try_send(signal);
         }
     });
     Ok(Stop { tell, told })
+}
+
+/// The signals that this process ignores, a bit for each: proc(5).
+fn ignored() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    Ok(u64::from_str_radix(line.unwrap_or("0").trim(), 16)?)
 }

@@ -18,12 +18,14 @@ use crate::{Result, net};
 
 /// How many bytes go there and back: as many as ping(8) sends.
 const BODY_LEN: usize = 56;
+/// So many are on the way at a time: a site has room for as many of a stranger.
+const AT_ONCE: usize = 64;
 
 /// Measures round trips to a site, and its loss.
 ///
 /// The site answers by itself; no service runs. If the URL names a service, ping says first whether
 /// it is there. A ping that got lost is sent again, and takes longer; lost is what was never answered.
-/// The next ping does not wait for the one before it.
+/// The next ping does not wait for the one before it, unless 64 are on the way.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes: 0 there were replies, 1 there were none, or no such service, 2 usage.
@@ -87,7 +89,10 @@ pub(crate) fn run(args: Args) -> Result {
                 if trips.sent == 0 {
                     next = crossbeam_channel::tick(args.interval);
                 }
-                trips.send(&client, args.timeout)?;
+                // What waited here would not be the network's time.
+                if trips.open.len() < AT_ONCE {
+                    trips.send(&client, args.timeout)?;
+                }
                 if !left(&trips) {
                     next = crossbeam_channel::never();
                 }

@@ -7,7 +7,7 @@ use super::super::builtin::{SiteReply, SiteRequest};
 use super::super::effects::Effects;
 use super::super::ids::{IpcPort, ServerId};
 use super::super::kind::Flags;
-use super::super::outcome::{NotExecuted, Outcome};
+use super::super::outcome::{NotExecuted, Outcome, Unknown};
 use super::super::site::{Call, Request};
 use super::super::wire::BODY_MAX;
 use super::route::RouteKey;
@@ -15,6 +15,9 @@ use super::{Client, Open, PeerKey, SITE, Stage};
 
 /// So many names are worth remembering.
 const NAMES_MAX: usize = 4096;
+
+/// How a question ends to which nobody says anything.
+const SILENCE: Outcome = Outcome::Unknown(Unknown::TimedOut);
 
 /// What is known of a name.
 #[derive(Debug, Default)]
@@ -67,7 +70,10 @@ impl Client {
             _ => None,
         };
         let Some(SiteReply::Resolved(found)) = reply else {
-            return self.fail_waiting(key, NotExecuted::Unresolved, out);
+            return match *outcome == SILENCE && self.has_time_left(&key, out) {
+                true => self.ask_for(key, out),
+                false => self.fail_waiting(key, NotExecuted::Unresolved, out),
+            };
         };
         let Some(server) = found else {
             return self.fail_waiting(key, NotExecuted::NoSuchName, out);
@@ -88,6 +94,15 @@ impl Client {
                 self.begin(call, out);
             }
         }
+    }
+
+    /// Whether any call that waits for this name may wait longer than the question did.
+    fn has_time_left(&self, key: &(SocketAddr, String), out: &Effects) -> bool {
+        let waiting = self.names.get(key).map(|name| &name.waiting[..]).unwrap_or_default();
+        waiting.iter().any(|call| {
+            let waits = |open: &Open| matches!(open.stage, Stage::Resolving);
+            self.calls.get(call).is_some_and(waits) && !self.patience_is_over(*call, out)
+        })
     }
 
     /// An ordered call that begins anew may be for another site than before.

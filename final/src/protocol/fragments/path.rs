@@ -236,7 +236,7 @@ impl Path {
     /// Only the first one ends so: once there is a threshold, it is the better guess.
     fn end_slow_start(&mut self, part: f64) {
         if self.threshold == usize::MAX {
-            let left = (self.window as f64 * part.min(1.0)) as usize;
+            let left = (self.window as f64 * part) as usize;
             self.window = left.max(WINDOW_MIN * self.datagram);
             self.threshold = self.window;
         }

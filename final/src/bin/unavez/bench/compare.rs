@@ -29,7 +29,9 @@ use crate::Result;
 /// than 1 of 100 shuffles, the runs differ: the program, the machine, or what else it did.
 ///
 /// Two runs of few starts, or with intervals so wide that half of the ratios could be one and a half
-/// times as large and not lie apart, do not agree for that: it cannot be told.
+/// times as large and not lie apart, do not agree for that: it cannot be told. Nor can it be told of what
+/// was measured after so few starts alone that chance may always be the reason; how many ratios that are
+/// is said.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes: 0 they agree, 1 they differ, 2 usage, or a result is none, 3 it cannot be told.
@@ -122,6 +124,20 @@ impl Compared {
         self.all().filter(|(_, intervals)| is_apart(Some(*intervals)))
     }
 
+    /// How many ratios were measured after starts of which no shuffle is rare.
+    fn after_few_starts(&self) -> usize {
+        let few = |place: &Place| {
+            let groups = place.groups();
+            let is_few = |ratio: &&Ratio| {
+                let has = |start: &usize| ratio.values.iter().any(|(at, _)| at == start);
+                let own = groups.iter().filter(|group| group.iter().any(has));
+                place.chance_of(own) > CHANCE
+            };
+            place.ratios.iter().filter(is_few).count()
+        };
+        self.places.iter().map(few).sum()
+    }
+
     /// How many times as large half of the ratios must be to lie apart.
     fn reach(&self) -> Option<f64> {
         let reach =
@@ -131,7 +147,7 @@ impl Compared {
 
     fn verdict(&self) -> Verdict {
         // Were all as different as can be, shuffles would still leave all apart so often.
-        let least: f64 = self.places.iter().map(Place::chance_of_all).product();
+        let least: f64 = self.places.iter().map(|it| it.chance_of(it.groups().iter())).product();
         match self.reach() {
             None => Verdict::CannotTell("the two results have no ratio in common"),
             Some(_) if self.chance < CHANCE => Verdict::Differ,
@@ -157,6 +173,13 @@ impl Compared {
                 self.by_chance,
                 self.chance * 100.0,
                 ratio(reach)
+            );
+        }
+        let few = self.after_few_starts();
+        if few > 0 {
+            let _ = writeln!(
+                text,
+                "{few} were measured after so few starts that those of a network may all lie apart by chance."
             );
         }
         let _ = match self.verdict() {
@@ -226,18 +249,13 @@ impl Place {
         runs
     }
 
-    /// How likely a shuffle leaves the runs what they are, or exchanges them.
-    fn chance_of_all(&self) -> f64 {
-        let ways = self
-            .groups()
-            .iter()
-            .map(|group| {
-                let first = group.iter().filter(|start| self.starts[**start].0 == 0).count();
-                ln_choose(group.len(), first)
-            })
-            .sum::<f64>()
-            .exp();
-        (2.0 / ways).min(1.0)
+    /// How likely a shuffle of these groups leaves the runs what they are, or exchanges them.
+    fn chance_of<'a>(&self, groups: impl Iterator<Item = &'a Vec<usize>>) -> f64 {
+        let ways = groups.map(|group| {
+            let first = group.iter().filter(|start| self.starts[**start].0 == 0).count();
+            ln_choose(group.len(), first)
+        });
+        (2.0 / ways.sum::<f64>().exp()).min(1.0)
     }
 }
 

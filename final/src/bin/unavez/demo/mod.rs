@@ -7,6 +7,7 @@ mod report;
 
 use std::io::{BufRead, BufReader, Write, stdout};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -228,7 +229,9 @@ struct Process {
 impl Process {
     fn start(words: &[&str]) -> Result<Process> {
         let mut command = Command::new(std::env::current_exe()?);
-        let mut child = command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        // Ctrl-C is for the process that they belong to.
+        command.args(words).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
         let output = child.stdout.take().expect("it is piped");
         let (line, lines) = crossbeam_channel::unbounded();
         std::thread::spawn(move || {
