@@ -254,6 +254,27 @@ fn a_stranger_begins_with_a_token() {
     assert_eq!(pair.take().expect("it is whole").body, body(LEN));
 }
 
+/// R41: the server says what it has as soon as it has the first packet of a stranger. What follows that is
+/// on its way, and not lost.
+#[test]
+fn what_is_on_its_way_is_not_lost() {
+    let mut pair = Pair::new(config());
+    let (_, first) = pair.ask_with(large(LEN));
+    pair.now.running += ms(30);
+    let challenge = pair.answer(&first);
+    let [again] = pair.at_client(&challenge).try_into().expect("one packet");
+    pair.now.running += ms(30);
+    let credit = pair.answer(&again);
+    let sent = pair.client.fragments.len();
+    assert!(matches!(credit.kind, Kind::Credit { .. }) && sent > 5);
+    pair.at_client(&credit);
+    let mut from: Vec<_> = pair.client.fragments.iter().map(|it| it.offset).collect();
+    let all = from.len();
+    from.sort_unstable();
+    from.dedup();
+    assert_eq!(from.len(), all, "some were sent twice");
+}
+
 /// R36: a large reply goes to nobody who has not shown that he is where he says.
 #[test]
 fn a_large_reply_needs_a_token() {

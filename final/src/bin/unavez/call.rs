@@ -252,9 +252,7 @@ fn name(error: &CallError) -> &'static str {
 fn why(error: &CallError, at: SocketAddr) -> String {
     match error {
         CallError::NotExecuted(NotExecuted::Unresolved) => {
-            format!(
-                "nobody answers at {at}; --timeout says how long to wait"
-            )
+            format!("nobody answers at {at}; --timeout says how long to wait")
         }
         error => error.to_string(),
     }

@@ -46,9 +46,9 @@ impl Client {
         let (to, body) = (open.to, open.body.clone());
         let Some(have) = Ranges::decode(have).filter(|_| is_large(&body)) else { return };
         let Some(tag) = self.tag(call, Half::Request) else { return };
-        let more = out.handle_credit(tag, to.address, &body, credit, have);
-        let peer = *self.peer(&to);
-        let peer = peer.round_trip.timeout(&self.config);
+        let peer = self.peer(&to).round_trip;
+        let more = out.handle_credit(tag, to.address, &body, credit, have, peer);
+        let peer = peer.timeout(&self.config);
         let path = out.outbound.path(to.address).map(|path| path.timeout(&self.config));
         let pause = path.map_or(peer, |path| path.max(peer));
         let due = out.now.running + out.jittered(pause);

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::super::config::Config;
 use super::super::effects::Effects;
 use super::super::kind::Credit;
+use super::super::rtt::RoundTrip;
 use super::super::site::{Action, Time};
 use super::super::table::Table;
 use super::super::wire::{DATAGRAM_MAX, HEADER_MAX};
@@ -87,8 +88,8 @@ impl Effects {
         datagram - HEADER_MAX
     }
 
-    /// The receiver of this message says what it has, and gets what is missing. Whether that is more than
-    /// was known.
+    /// The receiver of this message, to which a round trip is known or not, says what it has, and gets what
+    /// is missing. Whether that is more than was known.
     pub(crate) fn handle_credit(
         &mut self,
         tag: u64,
@@ -96,6 +97,7 @@ impl Effects {
         body: &Bytes,
         credit: Credit,
         have: Ranges,
+        known: RoundTrip,
     ) -> bool {
         let now = self.now.running;
         let whole = have.prefix() as usize >= body.len() + TRAILER as usize;
@@ -109,6 +111,7 @@ impl Effects {
         let (Some(path), Some(sending)) = (paths.get_mut(&to), sending.get_mut(&tag)) else {
             return false;
         };
+        path.know(known);
         path.hear(credit.room, now);
         let more = sending.credited(credit, have, path, now, &self.config);
         self.take_turn(tag);

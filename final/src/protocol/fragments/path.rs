@@ -133,6 +133,13 @@ impl Path {
         self.in_flight > 0 && now.saturating_sub(self.waits_since) > self.timeout(config)
     }
 
+    /// What calls have measured, until messages have.
+    pub(super) fn know(&mut self, round_trip: RoundTrip) {
+        if self.round_trip.measured().is_none() {
+            self.round_trip = round_trip;
+        }
+    }
+
     /// What was asked there was answered after so long.
     pub(super) fn sample(&mut self, round_trip: Duration) {
         self.round_trip.sample(round_trip);

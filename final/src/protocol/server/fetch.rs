@@ -8,6 +8,7 @@ use super::super::effects::Effects;
 use super::super::fragments::{Half, Ranges, is_large, tag};
 use super::super::ids::CallId;
 use super::super::kind::Credit;
+use super::super::rtt::RoundTrip;
 use super::super::tombstone::{Answer, Standing, State};
 use super::{Came, Server};
 
@@ -59,7 +60,8 @@ impl Server {
         let (body, idempotent) = (body.clone(), record.is_idempotent());
         let Some(have) = Ranges::decode(&came.packet.body) else { return };
         let whole = have.prefix() as usize > body.len();
-        out.handle_credit(tag(call, server, Half::Reply), came.from, &body, credit, have);
+        let tag = tag(call, server, Half::Reply);
+        out.handle_credit(tag, came.from, &body, credit, have, RoundTrip::default());
         if whole && idempotent {
             self.drop_record(call, out);
         }

@@ -42,7 +42,7 @@ const CALLS_MAX: u64 = 64;
 pub(super) const LOSSY_CALLS: u32 = 25;
 const PIPELINE_CALLS_MAX: u64 = 16_384;
 /// Calls whose packets are counted.
-pub(super) const COUNTED_CALLS: u32 = 16;
+pub(super) const COUNTED_CALLS: u32 = 32;
 /// What takes longer counts as this long.
 const LONGEST_NS: u64 = 600_000_000_000;
 /// Exchanges before each turn that are not measured: after a pause the first ones are slower.
