@@ -16,7 +16,7 @@ const LONGER_PART: u32 = 8;
 /// In conservative slow start the window grows by this part, for so many rounds.
 const GROWTH_PART: usize = 4;
 const ROUNDS: u32 = 5;
-/// So many round trips are measured in a round before they say something: eight where each packet is
+/// So many round trips are measured before they say something: eight where each packet is
 /// acknowledged; here a message asks four times in a window.
 const SAMPLES_MIN: u32 = 3;
 /// A quarter of the window is on its way before it is asked for.
@@ -43,6 +43,8 @@ struct Conservative {
     /// A shorter round trip says that it has not.
     baseline: Duration,
     rounds: u32,
+    /// So many in a row were longer still.
+    longer: u32,
 }
 
 impl SlowStart {
@@ -57,21 +59,23 @@ impl SlowStart {
         let least = self.least.map_or(round_trip, |least| least.min(round_trip));
         let shortest = self.shortest.map_or(round_trip, |shortest| shortest.min(round_trip));
         (self.least, self.shortest) = (Some(least), Some(shortest));
-        let (SAMPLES_MIN.., Some(before)) = (self.samples, self.before) else { return None };
-        let longer = shortest >= longer_than(before);
-        match self.conservative {
-            Some(it) if shortest < it.baseline => self.conservative = None,
-            None if longer => {
-                self.conservative = Some(Conservative { baseline: shortest, rounds: 0 });
+        let Some(it) = &mut self.conservative else {
+            let before = self.before.filter(|_| self.samples >= SAMPLES_MIN);
+            if before.is_some_and(|before| shortest >= longer_than(before)) {
+                self.conservative = Some(Conservative { baseline: shortest, rounds: 0, longer: 0 });
             }
-            // Longer once may be by chance. The RFC goes on for its rounds, and fills a short queue.
-            Some(it) if longer && it.rounds > 0 => {
-                let part = longer_than(least).div_duration_f64(shortest) * UNASKED;
-                return Some(part.clamp(LEFT_MIN, 1.0));
-            }
-            _ => {}
+            return None;
+        };
+        if round_trip < it.baseline {
+            self.conservative = None;
+            return None;
         }
-        None
+        it.longer = if round_trip >= longer_than(it.baseline) { it.longer + 1 } else { 0 };
+        // The RFC goes on for its rounds, and fills a short queue.
+        (it.longer >= SAMPLES_MIN).then(|| {
+            let part = longer_than(least).div_duration_f64(round_trip) * UNASKED;
+            part.clamp(LEFT_MIN, 1.0)
+        })
     }
 
     /// Something that was sent then has arrived. Whether slow start is over.
@@ -127,7 +131,7 @@ mod tests {
     /// a third of that more.
     #[test]
     fn round_trips_that_grow_end_it() {
-        assert_eq!(ends(&[8, 16, 32, 64]), Some((2, 12.0 / 32.0 * UNASKED)));
+        assert_eq!(ends(&[8, 16, 32, 64]), Some((2, 12.0 / 34.0 * UNASKED)));
         assert_eq!(ends(&[200, 240, 280]), Some((2, 1.0)));
         assert_eq!(ends(&[8, 40, 400]), Some((2, LEFT_MIN)));
     }
