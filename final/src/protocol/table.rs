@@ -3,6 +3,9 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
+use std::ops::Index;
+
+use slab::Slab;
 
 use super::ids::CallId;
 
@@ -10,19 +13,80 @@ use super::ids::CallId;
 pub(crate) type Table<K, V> = HashMap<K, V, ahash::RandomState>;
 
 /// A hash table for what this site itself numbers, so that nobody else chooses what is looked up:
-/// neighbours in number are neighbours in memory, and what comes in turn is found where the one before it
-/// was.
+/// neighbours in number are neighbours in memory, some at a time, and what comes in turn is found where
+/// the one before it was.
 pub(crate) type NumberedTable<K, V> = HashMap<K, V, BuildHasherDefault<Number>>;
 
-/// The number itself, but for the seven bits by which the table tells neighbours apart.
+/// The same for what is long: it lies where the last one lay that is gone, and is in the processor's
+/// cache there.
+///
+/// Invariant: the places in `index` are those of the values.
+#[derive(Debug)]
+pub(crate) struct NumberedSlab<K, V> {
+    index: NumberedTable<K, u32>,
+    values: Slab<V>,
+}
+
+impl<K: Copy + Eq + Hash, V> NumberedSlab<K, V> {
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        self.index.get(key).and_then(|at| self.values.get(*at as usize))
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.index.get(key).and_then(|at| self.values.get_mut(*at as usize))
+    }
+
+    /// It is new.
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        self.index.insert(key, self.values.insert(value) as u32);
+    }
+
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        self.index.remove(key).map(|at| self.values.remove(at as usize))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.index.iter().map(|(key, at)| (key, &self.values[*at as usize]))
+    }
+}
+
+impl<K: Copy + Eq + Hash, V> Index<&K> for NumberedSlab<K, V> {
+    type Output = V;
+
+    fn index(&self, key: &K) -> &V {
+        &self.values[self.index[key] as usize]
+    }
+}
+
+impl<K, V> Default for NumberedSlab<K, V> {
+    fn default() -> Self {
+        NumberedSlab { index: NumberedTable::default(), values: Slab::new() }
+    }
+}
+
+/// So many in turn are together. Were all, those that stay for long would fill one stretch of the table,
+/// through which is searched whenever the numbers have come round it.
+const TOGETHER: u64 = 64;
+/// Whatever is odd and has no pattern: the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The hash of a number whose neighbours begin here: seven bits tell them apart in the table.
+fn among_neighbours(begin: u64, number: u64) -> u64 {
+    const PLACE: u64 = u64::MAX >> 7;
+    (begin.wrapping_add(number % TOGETHER) & PLACE) | (number.wrapping_mul(GOLDEN) & !PLACE)
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Number(u64);
 
 impl Hasher for Number {
     fn finish(&self) -> u64 {
-        const PLACE: u64 = u64::MAX >> 7;
-        // Whatever is odd and has no pattern: the golden ratio.
-        (self.0 & PLACE) | (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) & !PLACE)
+        let begin = (self.0 / TOGETHER).wrapping_mul(GOLDEN).rotate_left(32);
+        among_neighbours(begin, self.0)
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -34,8 +98,8 @@ impl Hasher for Number {
     }
 }
 
-/// Hash tables of calls: those of one client, which come in turn, are neighbours in memory, some thousand
-/// at a time. Where they begin, no stranger can choose.
+/// Hash tables of calls: those of one client, which come in turn, are neighbours in memory, some at a time.
+/// Where they begin, no stranger can choose.
 pub(crate) type CallTable<V> = HashMap<CallId, V, ByClient>;
 pub(crate) type CallSet = HashSet<CallId, ByClient>;
 
@@ -58,10 +122,9 @@ pub(crate) struct ClientHasher {
 
 impl Hasher for ClientHasher {
     fn finish(&self) -> u64 {
-        const TOGETHER: u64 = 4096;
-        let mut together = self.client.clone();
-        together.write_u64(self.seq / TOGETHER);
-        Number(together.finish().wrapping_add(self.seq % TOGETHER)).finish()
+        let mut begin = self.client.clone();
+        begin.write_u64(self.seq / TOGETHER);
+        among_neighbours(begin.finish(), self.seq)
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -230,7 +293,8 @@ mod tests {
     use super::super::ids::{ClientId, ClientPort};
     use super::*;
 
-    /// Numbers in turn are in turn in the table, and most of those in one place are told apart.
+    /// Numbers in turn are in turn in the table, most of those in one place are told apart, and many that
+    /// stay leave room everywhere.
     #[test]
     fn neighbours_are_neighbours() {
         let hash = |number: u64| {
@@ -239,7 +303,11 @@ mod tests {
             hasher.finish()
         };
         let table: NumberedTable<u64, u64> = (0..1000).map(|number| (number, number)).collect();
-        assert!((0..1000).all(|number| table[&number] == number && hash(number) & 1023 == number));
+        assert!((0..1000).all(|number| table[&number] == number));
+        assert!((0..TOGETHER).all(|it| hash(6400 + it) & 1023 == (hash(6400) + it) & 1023));
+        let mut full = [0; 128];
+        (0..1 << 16).for_each(|number| full[(hash(number) as usize & 0x1_ffff) >> 10] += 1);
+        assert!(full.iter().all(|full| *full < 700), "of 1,024 places each: {full:?}");
         let marks: std::collections::BTreeSet<u64> = (0..16).map(|it| hash(it) >> 57).collect();
         assert!(marks.len() > 12, "{marks:?}");
     }
@@ -252,7 +320,7 @@ mod tests {
         let place =
             |port, seq| hasher.hash_one(CallId { client: client(port), seq }) & (u64::MAX >> 7);
         let away = |port, seq| place(port, seq).wrapping_sub(place(1, 1)) & (u64::MAX >> 7);
-        assert!((1..1000).all(|seq| away(1, seq) == seq - 1));
+        assert!((1..TOGETHER).all(|seq| away(1, seq) == seq - 1));
         assert!((1..1000).all(|far| away(1, far << 20) > 1000));
         assert!((2..1000).all(|port| away(port, 1) > 1000 && away(port, 2) == away(port, 1) + 1));
         let other = ByClient::default().hash_one(CallId { client: client(1), seq: 1 });

@@ -48,7 +48,10 @@ pub struct Timers {
     /// The slots of those that are armed.
     armed: Armed,
     /// What the entries stand for, so that these are small.
-    slots: Vec<Slot>,
+    slots: Vec<Timer>,
+    /// Of each slot: the entry that stands for it now; 0 if it is not armed. By itself, so that all of it is
+    /// in the processor's cache when many are looked at.
+    numbers: Vec<u64>,
     free: Vec<u32>,
     count: u64,
 }
@@ -70,13 +73,6 @@ struct Entry {
     slot: u32,
 }
 
-/// A timer, and the entry that stands for it; 0 if it is not armed.
-#[derive(Debug)]
-struct Slot {
-    timer: Timer,
-    number: u64,
-}
-
 /// So many more cancelled entries than armed ones are not worth a prune.
 const PRUNE_ABOVE: usize = 64;
 
@@ -84,21 +80,19 @@ impl Timers {
     /// Arms a timer, or moves it if it is armed.
     pub fn arm(&mut self, timer: Timer, at: Time) {
         self.count += 1;
-        let slots = &mut self.slots;
-        let slot = self.armed.get_or_insert(timer, || {
-            let slot = Slot { timer, number: 0 };
-            match self.free.pop() {
-                Some(free) => {
-                    slots[free as usize] = slot;
-                    free
-                }
-                None => {
-                    slots.push(slot);
-                    (slots.len() - 1) as u32
-                }
+        let (slots, numbers) = (&mut self.slots, &mut self.numbers);
+        let slot = self.armed.get_or_insert(timer, || match self.free.pop() {
+            Some(free) => {
+                slots[free as usize] = timer;
+                free
+            }
+            None => {
+                slots.push(timer);
+                numbers.push(0);
+                (slots.len() - 1) as u32
             }
         });
-        self.slots[slot as usize].number = self.count;
+        self.numbers[slot as usize] = self.count;
         // 584 years of nanoseconds.
         let at = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
         self.heap.push(Entry { at, number: self.count, slot });
@@ -127,7 +121,7 @@ impl Timers {
     pub fn pop(&mut self, now: Time) -> Option<Timer> {
         self.deadline().filter(|at| *at <= now)?;
         let entry = self.heap.pop()?;
-        let timer = self.slots[entry.slot as usize].timer;
+        let timer = self.slots[entry.slot as usize];
         self.armed.remove(timer);
         self.release(entry.slot);
         self.prune();
@@ -145,12 +139,12 @@ impl Timers {
     }
 
     fn release(&mut self, slot: u32) {
-        self.slots[slot as usize].number = 0;
+        self.numbers[slot as usize] = 0;
         self.free.push(slot);
     }
 
     fn prune(&mut self) {
-        let armed = |entry: &Entry| self.slots[entry.slot as usize].number == entry.number;
+        let armed = |entry: &Entry| self.numbers[entry.slot as usize] == entry.number;
         if self.heap.len() > 2 * self.armed.len() + PRUNE_ABOVE {
             let mut entries = std::mem::replace(&mut self.heap, BinaryHeap::new_min()).into_vec();
             entries.retain(armed);
@@ -198,6 +192,7 @@ impl Default for Timers {
             heap: BinaryHeap::new_min(),
             armed: Armed::default(),
             slots: Vec::new(),
+            numbers: Vec::new(),
             free: Vec::new(),
             count: 0,
         }

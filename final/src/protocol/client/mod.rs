@@ -28,7 +28,7 @@ use super::note::Note;
 use super::outcome::{NotExecuted, Outcome, SendError, Unknown};
 use super::rtt::RoundTrip;
 use super::site::{Action, Call, ProcessId, Request, Target, Time};
-use super::table::{NumberedTable, Table};
+use super::table::{NumberedSlab, Table};
 use super::timers::Timer;
 use names::Name;
 use route::{Port, Route, RouteKey};
@@ -49,7 +49,7 @@ pub(crate) struct Client {
     site: SiteId,
     epoch: Epoch,
     last_call: u64,
-    calls: NumberedTable<Call, Open>,
+    calls: NumberedSlab<Call, Open>,
     ports: Table<ClientPort, Port>,
     routes: Table<RouteKey, Route>,
     peers: Table<PeerKey, Peer>,
@@ -142,7 +142,7 @@ impl Client {
             site,
             epoch,
             last_call: 0,
-            calls: NumberedTable::default(),
+            calls: NumberedSlab::default(),
             ports: Table::default(),
             routes: Table::default(),
             peers: Table::default(),
