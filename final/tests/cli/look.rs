@@ -91,6 +91,26 @@ fn pings_do_not_wait_for_each_other() {
 }
 
 #[test]
+fn pings_leave_or_are_not_made() {
+    // Nobody answers: 64 are on the way. One more would wait here, and that time is not the network's.
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("unavez://{}", nobody.local_addr().unwrap());
+    let ping = unavez(&["ping", &url, "-i", "1ms", "-W", "60s", "--json"]).spawn().unwrap();
+    nobody.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    // Until one is sent again, a second later.
+    let mut attempts = 0;
+    while attempts < 2 {
+        let mut datagram = [0; DATAGRAM_MAX];
+        let len = nobody.recv(&mut datagram).unwrap();
+        let newest = packets(&datagram[..len]).map(|packet| packet.unwrap().attempt).max();
+        attempts = attempts.max(newest.unwrap());
+    }
+    signal(&ping, Signal::SIGINT);
+    let report = done(ping).json();
+    assert_eq!((&report["sent"], &report["open"]), (&64.into(), &64.into()), "{report}");
+}
+
+#[test]
 fn counters_are_those_of_the_site() {
     // Two calls, one of them for a name that is not there: one ran. All counters in their order.
     let serving = Serving::start(&["echo"]);

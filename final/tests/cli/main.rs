@@ -9,7 +9,9 @@ mod look;
 mod pages;
 mod serve;
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -94,8 +96,11 @@ impl Serving {
     }
 
     fn start_at(listen: &str, words: &[&str]) -> Serving {
-        let child = unavez(&[&["serve", "--listen", listen], words].concat()).spawn().unwrap();
-        let mut serving = Serving { child, url: String::new() };
+        Serving::spawn(&mut unavez(&[&["serve", "--listen", listen], words].concat()))
+    }
+
+    fn spawn(command: &mut Command) -> Serving {
+        let mut serving = Serving { child: command.spawn().unwrap(), url: String::new() };
         let mut out = BufReader::new(serving.child.stdout.as_mut().unwrap());
         out.read_line(&mut serving.url).unwrap();
         serving.url.truncate(serving.url.trim_end().len());
@@ -186,4 +191,7 @@ fn mistakes_are_said_in_one_line() {
         done.fails(2, part);
         assert_eq!(done.out, "", "{line}");
     }
+    // What is no text is no mistake of the program.
+    let done = done(unavez(&["ping"]).arg(OsStr::from_bytes(b"\xff")).spawn().unwrap());
+    done.fails(2, "invalid UTF-8");
 }

@@ -1,6 +1,7 @@
 //! `unavez serve`: what is served, and how it stops.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
@@ -15,6 +16,20 @@ fn server_says_where_it_listens_and_stops_when_told() {
         serving.call(&["hello"]).is(0, "hello");
         serving.stop(by).fails(0, "stopped; 1 requests were served");
     }
+}
+
+#[test]
+fn what_is_ignored_from_the_beginning_stays_so() {
+    // As by nohup: the end of the terminal does not stop it, Ctrl-C does.
+    let program = env!("CARGO_BIN_EXE_unavez");
+    let words = ["nohup", program, "serve", "--listen", "127.0.0.1:0", "echo"];
+    let mut command = Command::new("env");
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let serving = Serving::spawn(&mut command);
+    signal(&serving.child, Signal::SIGHUP);
+    serving.call(&["hello"]).is(0, "hello");
+    let done = serving.stop(Signal::SIGINT);
+    assert!(done.code == Some(0) && done.err.contains("1 requests were served"), "{done:?}");
 }
 
 #[test]
