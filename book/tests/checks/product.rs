@@ -183,7 +183,7 @@ fn exit_codes_are_those_of_the_programs_help() {
     let page = chapter("final.md");
     let rows = rows(&page, "**From a shell.**");
     let rows = &rows[1..];
-    assert_eq!(rows.len(), 5);
+    assert_eq!(rows.len(), 7);
     for row in rows {
         assert!(help.contains(&format!("\n  {}  {}", row[0], row[1])), "{row:?}");
     }
