@@ -136,14 +136,16 @@ impl Signalled {
     }
 }
 
-/// From now on this process is told to stop by Ctrl-C, or `kill`, but for what it was started to ignore,
-/// as by `nohup`. The second time it stops at once, and when nobody is there to be told.
+/// From now on this process is told to stop by Ctrl-C, or `kill`, or the end of its terminal, unless it was
+/// started to ignore that, as by `nohup`. The second time it stops at once, and when nobody is there to be
+/// told.
 pub(crate) fn on_stop() -> Result<Stop> {
     let (tell, told) = crossbeam_channel::bounded(1);
     let signalled = tell.clone();
-    let ignored = ignored()?;
-    let heeded = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|it| ignored & (1 << (it - 1)) == 0);
-    let mut signals = Signals::new(heeded.collect::<Vec<_>>())?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    if !is_ignored(SIGHUP)? {
+        signals.add_signal(SIGHUP)?;
+    }
     thread::spawn(move || {
         let mut stops = false;
         for signal in signals.forever().map(Signalled) {
@@ -157,9 +159,10 @@ pub(crate) fn on_stop() -> Result<Stop> {
     Ok(Stop { tell, told })
 }
 
-/// The signals that this process ignores, a bit for each: proc(5).
-fn ignored() -> Result<u64> {
+/// proc(5) has a bit for each signal that is ignored.
+fn is_ignored(signal: c_int) -> Result<bool> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    Ok(u64::from_str_radix(line.unwrap_or("0").trim(), 16)?)
+    let ignored = u64::from_str_radix(line.unwrap_or("0").trim(), 16)?;
+    Ok(ignored & (1 << (signal - 1)) != 0)
 }
