@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Number, Value};
 
 use super::contender::Contender;
@@ -42,11 +44,9 @@ impl Files {
     }
 
     pub(super) fn write(self, report: &Report) -> Result<()> {
-        let mut rounded = serde_json::to_value(report)?;
-        round(&mut rounded);
         for json in self.json {
             let mut out = BufWriter::new(json);
-            serde_json::to_writer(&mut out, &rounded)?;
+            serde_json::to_writer(&mut out, report)?;
             writeln!(out)?;
             out.flush()?;
         }
@@ -57,15 +57,19 @@ impl Files {
         }
         let Some(figures) = self.figures else { return Ok(()) };
         let usual: Vec<String> = plot::USUAL.split(',').map(str::to_owned).collect();
-        // As they are drawn from the file.
-        let report: Report = serde_json::from_value(rounded)?;
-        plot::draw(&report, &Contender::named(&usual)?, &figures)?;
+        plot::draw(report, &Contender::named(&usual)?, &figures)?;
         writeln!(stdout(), "\nResult and figures: {}", figures.display())?;
         Ok(())
     }
 }
 
-/// Four digits that count: no measurement here has more.
+/// As it is written, and read again. Four digits of a number count: no measurement here has more.
+pub(super) fn rounded<T: Serialize + DeserializeOwned>(all: &T) -> Result<T> {
+    let mut value = serde_json::to_value(all)?;
+    round(&mut value);
+    Ok(serde_json::from_value(value)?)
+}
+
 fn round(value: &mut Value) {
     match value {
         Value::Number(number) if number.is_f64() => {

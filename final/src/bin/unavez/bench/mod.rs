@@ -198,6 +198,8 @@ pub(crate) fn run(args: &Args) -> Result {
     let ended = visit(&mut bench, &venues, able.is_ok());
     drop(bench);
     bar.finish_and_clear();
+    // What is kept is judged, so that it is judged alike again.
+    let tables: Vec<report::Table> = files::rounded(&tables)?;
     let report = Report {
         unavez_bench: FORMAT,
         machine,
