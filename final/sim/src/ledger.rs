@@ -218,6 +218,7 @@ impl Ledger {
         entry.ended = Some(outcome.clone());
         entry.ended_at = self.moment;
         let handed = entry.handed;
+        let took = (now.running - issued.at.running).saturating_sub(stalled - issued.stalled);
         match outcome {
             Outcome::Reply(body) => {
                 let idempotent = plan.flags.has(Flags::IDEMPOTENT);
@@ -238,7 +239,11 @@ impl Ledger {
             Outcome::Unknown(Unknown::ReplyTooBig) if handed == 0 => {
                 return Err(format!("call {n} has too long a reply and did not run (R32)"));
             }
-            Outcome::Unknown(Unknown::Forgotten) if self.demands.remembered => {
+            // It may be that none of its copies came, or bore a good token, for as long as a client is
+            // remembered without (R35).
+            Outcome::Unknown(Unknown::Forgotten)
+                if self.demands.remembered && took < self.config.evict_after() / 2 =>
+            {
                 return Err(format!("call {n} is forgotten, its client never stood still (R23)"));
             }
             _ => {}
@@ -253,7 +258,6 @@ impl Ledger {
             None if !entry.working => self.config.accept_max + period,
             None => Duration::MAX,
         };
-        let took = (now.running - issued.at.running).saturating_sub(stalled - issued.stalled);
         if took > limit {
             return Err(format!("call {n} ends after {took:?} (R2)"));
         }
