@@ -80,6 +80,7 @@ fn among_neighbours(begin: u64, number: u64) -> u64 {
     (begin.wrapping_add(number % TOGETHER) & PLACE) | (number.wrapping_mul(GOLDEN) & !PLACE)
 }
 
+/// The hasher of such a table.
 #[derive(Debug, Default)]
 pub(crate) struct Number(u64);
 

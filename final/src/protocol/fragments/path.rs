@@ -2,7 +2,8 @@
 //!
 //! Congestion control is that of RFC 9002, section 7: slow start, congestion avoidance and recovery of
 //! RFC 5681, by bytes, with the loss detection of a protocol that numbers what it sends; the first slow
-//! start ends by HyStart++ (RFC 9406). All messages to one address share it. The size of datagrams is found as RFC 8899 says, with fragments as probes.
+//! start ends by HyStart++ (RFC 9406). All messages to one address share it. The size of datagrams is
+//! found as RFC 8899 says, with fragments as probes.
 //!
 //! Invariant: `in_flight` is the sum of what the messages to this address have in flight.
 
